@@ -1,0 +1,62 @@
+//! What the operator wrote: one YAML file in two halves.
+//!
+//! [`boot`] is fixed while a process lives; [`live`] is replaced by every reload. [`load`] reads the file and
+//! gives a [`Config`] or every [`Problem`] with its line and column; [`value`] holds the parse-only newtypes.
+//! No type of this module reaches the request path: `snapshot::compile` turns them into what requests use.
+
+pub mod boot;
+pub mod live;
+pub mod load;
+pub mod problem;
+pub mod value;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use self::boot::Boot;
+pub use self::live::Live;
+pub use self::problem::{Location, Problem};
+pub use self::value::Name;
+
+/// A whole config file.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(from = "File", into = "File")]
+pub struct Config {
+    pub boot: Boot,
+    pub live: Live,
+}
+
+/// The keys of the file, as written. Split into its halves at once.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "Tidegate configuration")]
+pub struct File {
+    server: boot::Server,
+    admin: boot::Admin,
+    listeners: Vec<boot::Listener>,
+    access_log: live::AccessLog,
+    consul: live::Consul,
+    clusters: BTreeMap<Name, live::Cluster>,
+    routes: Vec<live::Route>,
+}
+
+// === impl Config ===
+
+impl From<File> for Config {
+    fn from(file: File) -> Self {
+        let File { server, admin, listeners, access_log, consul, clusters, routes } = file;
+        Self { boot: Boot { server, admin, listeners }, live: Live { access_log, consul, clusters, routes } }
+    }
+}
+
+impl From<Config> for File {
+    fn from(config: Config) -> Self {
+        let Config {
+            boot: Boot { server, admin, listeners },
+            live: Live { access_log, consul, clusters, routes },
+        } = config;
+        Self { server, admin, listeners, access_log, consul, clusters, routes }
+    }
+}

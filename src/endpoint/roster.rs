@@ -1,0 +1,96 @@
+//! Who is known: the states of all endpoints by (cluster, address), kept across snapshots.
+//!
+//! Only `control` and readers of the admin API touch it, never a request: a snapshot holds the states it needs. An entry lives
+//! while a snapshot names its address and for [`KEEP`] after, so that an instance that leaves the registry for a
+//! moment (an agent restart, a deploy) comes back with its drain mark and counters, and a dead one does not come
+//! back as a stranger. The bad side: an address re-used by another process within that time inherits them.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config::Name;
+use crate::endpoint::State;
+
+/// How long a state outlives the last snapshot that named it.
+pub const KEEP: Duration = Duration::from_secs(600);
+
+/// The states by cluster and address.
+#[derive(Debug, Default)]
+pub struct Roster {
+    clusters: HashMap<Name, HashMap<SocketAddr, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    state: Arc<State>,
+    /// Since when no snapshot names it.
+    gone: Option<Instant>,
+}
+
+// === impl Roster ===
+
+impl Roster {
+    /// The state of an address, made on first sight.
+    pub fn state(&mut self, cluster: &Name, address: SocketAddr) -> Arc<State> {
+        if !self.clusters.contains_key(cluster) {
+            self.clusters.insert(cluster.clone(), HashMap::new());
+        }
+        let Some(entries) = self.clusters.get_mut(cluster) else {
+            return Arc::default(); // not reached: inserted above
+        };
+        let entry = entries.entry(address).or_insert_with(|| Entry { state: Arc::default(), gone: None });
+        entry.gone = None;
+        entry.state.clone()
+    }
+
+    /// Marks what `named` does not hold as gone at `now`, and forgets what has been gone for [`KEEP`].
+    ///
+    /// A state with requests in flight is never forgotten: their leases still count in it.
+    pub fn sweep(&mut self, named: &HashSet<(Name, SocketAddr)>, now: Instant) {
+        for (cluster, entries) in &mut self.clusters {
+            entries.retain(|address, entry| {
+                if named.contains(&(cluster.clone(), *address)) {
+                    entry.gone = None;
+                    return true;
+                }
+                let gone = *entry.gone.get_or_insert(now);
+                entry.state.in_flight() > 0 || now.saturating_duration_since(gone) < KEEP
+            });
+        }
+        self.clusters.retain(|_, entries| !entries.is_empty());
+    }
+
+    /// How many states are kept.
+    pub fn len(&self) -> usize {
+        self.clusters.values().map(HashMap::len).sum()
+    }
+
+    /// Whether none is kept.
+    pub fn is_empty(&self) -> bool {
+        self.clusters.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_outlives_its_address_for_a_while() {
+        let mut roster = Roster::default();
+        let web: Name = "web".parse().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        roster.state(&web, address).drain(true);
+        let start = Instant::now();
+        let nobody = HashSet::new();
+        roster.sweep(&nobody, start);
+        roster.sweep(&nobody, start + KEEP - Duration::from_secs(1));
+        assert!(roster.state(&web, address).draining(), "kept while gone");
+        roster.sweep(&nobody, start + KEEP * 2);
+        roster.sweep(&nobody, start + KEEP * 3);
+        assert!(roster.is_empty());
+        assert!(!roster.state(&web, address).draining(), "a stranger now");
+    }
+}
