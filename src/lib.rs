@@ -1,6 +1,7 @@
 //! Tidegate: a programmable L7 reverse proxy on Pingora.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod balance;
 pub mod config;
 pub mod discovery;
