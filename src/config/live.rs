@@ -220,6 +220,18 @@ pub struct Route {
     pub request_headers: HeaderEdits,
     #[serde(default)]
     pub response_headers: HeaderEdits,
+    /// Filters of a binary of your own, in the order they see a request.
+    #[serde(default)]
+    pub filters: Vec<Filter>,
+}
+
+/// A filter by the name under which the binary knows it, and what it is told.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    pub name: String,
+    #[serde(default)]
+    pub config: serde_json::Value,
 }
 
 /// The conditions of a route. All that are given must hold.
@@ -315,6 +327,34 @@ pub struct HeaderEdits {
     /// Adds one more value.
     pub add: BTreeMap<String, String>,
     pub remove: Vec<String>,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Whether its members come from outside, over time.
+    pub fn dynamic(&self) -> bool {
+        self.r#static.is_none()
+    }
+
+    /// The kind of its source.
+    pub fn source(&self) -> &'static str {
+        match (&self.consul, &self.dns) {
+            (Some(_), _) => "consul",
+            (None, Some(_)) => "dns",
+            (None, None) => "static",
+        }
+    }
+
+    /// A number that is the same for two clusters exactly where the same question to the same source would be
+    /// asked. Answers carry it, so that one to an older question is never taken for one to a newer.
+    pub fn fingerprint(&self, consul: &Consul) -> u64 {
+        let asked = match &self.consul {
+            Some(service) => format!("{service:?} {consul:?}"),
+            None => format!("{:?} {:?}", self.dns, self.r#static),
+        };
+        xxhash_rust::xxh3::xxh3_64(asked.as_bytes())
+    }
 }
 
 // === impl AccessLog ===
