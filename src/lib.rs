@@ -3,6 +3,7 @@
 
 pub mod balance;
 pub mod config;
+pub mod consul;
 pub mod discovery;
 pub mod endpoint;
 pub mod observe;
