@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod balance;
 pub mod config;
+pub mod consul;
 pub mod discovery;
 pub mod endpoint;
 pub mod observe;

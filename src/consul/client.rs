@@ -1,0 +1,238 @@
+//! Sends a question to the agent and accepts nothing but a proper answer.
+//!
+//! The deadline of a blocking query is `wait` plus the sixteenth that Consul adds as jitter, plus ten seconds for a server
+//! that holds requests while it has no leader (7 s); it covers the body too. Shorter, and every quiet
+//! query fails; none, and a partition is noticed after fifteen minutes. Keep-alive probes find a dead host
+//! earlier, but a stopped process answers those, so the deadline stays the last word.
+//!
+//! Proxies of the environment are not used, redirects not followed: a service name with a slash in it makes Consul answer
+//! 301, and following that would read another service's instances.
+
+use std::time::Duration;
+
+use http::{HeaderMap, header};
+use reqwest::redirect::Policy;
+use reqwest::{Response, Url};
+use tokio::time::Instant;
+
+use crate::config::live::Consistency;
+use crate::config::value::Secret;
+use crate::consul::token::Token;
+use crate::consul::{Address, Error, Settings, tls};
+
+/// The largest body that is read, after decompression.
+pub const MAX_BODY: usize = 64 << 20;
+
+/// How long a TCP or TLS connection may take to open.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// A client of one agent. Cheap to clone; clones share connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: Token,
+    auth: Option<(String, Secret)>,
+}
+
+/// A question.
+#[derive(Clone, Debug)]
+pub struct Query<'a> {
+    /// Path segments after `/v1`, not yet encoded.
+    pub path: &'a [&'a str],
+    pub params: &'a [(&'a str, &'a str)],
+    /// 0: answer at once.
+    pub index: u64,
+    /// How long to wait for a change. Consul refuses values under a second that are not 0, and cuts those over 10 minutes.
+    pub wait: Duration,
+    pub consistency: Consistency,
+}
+
+/// A proper answer: status 200, JSON by its content type, with an index and a whole body.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub index: u64,
+    /// Whether the server that answered knows a leader.
+    pub known_leader: bool,
+    /// How far the answer may lag: the last contact with the leader, or the age in the agent's cache.
+    pub lag: Duration,
+    /// How long the answer took.
+    pub took: Duration,
+    pub body: Vec<u8>,
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Builds the client and reads its TLS files.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`].
+    pub fn new(settings: &Settings) -> Result<Self, Error> {
+        let mut builder = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT)
+            .tcp_keepalive(Duration::from_secs(15))
+            .tcp_keepalive_interval(Duration::from_secs(5))
+            .tcp_keepalive_retries(3)
+            .tcp_user_timeout(Duration::from_secs(30))
+            .http2_keep_alive_interval(Duration::from_secs(15))
+            .http2_keep_alive_timeout(Duration::from_secs(10));
+        let base = match &settings.address {
+            Address::Unix(path) => {
+                builder = builder.unix_socket(path.as_path());
+                Url::parse("http://localhost/").map_err(|e| Error::Config(e.to_string()))?
+            }
+            Address::Url(url) if settings.address.tls() => {
+                let (with_tls, url) = tls::apply(builder, &settings.tls, url.clone())?;
+                builder = with_tls;
+                url
+            }
+            Address::Url(url) => url.clone(),
+        };
+        let http = builder.build().map_err(|e| Error::Config(format!("Consul client: {e}")))?;
+        Ok(Self { http, base, token: settings.token.clone(), auth: settings.auth.clone() })
+    }
+
+    /// Asks, and waits for the answer as long as the query says.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is not a proper answer.
+    pub async fn get(&self, query: &Query<'_>) -> Result<Answer, Error> {
+        let wait = if query.index == 0 { Duration::ZERO } else { query.wait };
+        let limit = wait.saturating_mul(17) / 16 + Duration::from_secs(10);
+        let start = Instant::now();
+        let answer = tokio::time::timeout(limit, self.exchange(query)).await;
+        let mut answer = answer
+            .unwrap_or_else(|_| Err(Error::Timeout(format!("no whole answer within {:.1?}", limit))))?;
+        answer.took = start.elapsed();
+        Ok(answer)
+    }
+
+    async fn exchange(&self, query: &Query<'_>) -> Result<Answer, Error> {
+        let mut request = self.http.get(self.url(query)?);
+        if let Some(token) = self.token.current().await? {
+            request = request.header("x-consul-token", token);
+        }
+        if let Some((user, password)) = &self.auth {
+            request = request.basic_auth(user, Some(password.expose()));
+        }
+        let response = request.send().await.map_err(|e| Error::sending(&e))?;
+        let status = response.status().as_u16();
+        if status != 200 {
+            let after = retry_after(response.headers());
+            let text = start_of(response).await;
+            return Err(Error::status(status, &text, after));
+        }
+        let mut answer = accept(response.headers())?;
+        answer.body = body(response).await?;
+        Ok(answer)
+    }
+
+    fn url(&self, query: &Query<'_>) -> Result<Url, Error> {
+        // A dot segment would be dropped by the URL rules and the question become another one.
+        if let Some(bad) = query.path.iter().find(|s| matches!(**s, "" | "." | "..")) {
+            return Err(Error::Config(format!("`{bad}` cannot be asked for")));
+        }
+        let mut url = self.base.clone();
+        url.path_segments_mut()
+            .map_err(|()| Error::Config("the Consul address cannot carry a path".to_owned()))?
+            .pop_if_empty()
+            .push("v1")
+            .extend(query.path);
+        let mut pairs = url.query_pairs_mut();
+        match query.consistency {
+            Consistency::Stale => pairs.append_key_only("stale"),
+            Consistency::Default => &mut pairs,
+            Consistency::Cached => pairs.append_key_only("cached"),
+        };
+        for (key, value) in query.params {
+            pairs.append_pair(key, value);
+        }
+        if query.index > 0 {
+            pairs.append_pair("index", &query.index.to_string());
+            pairs.append_pair("wait", &format!("{}ms", query.wait.as_millis().max(1)));
+        }
+        drop(pairs);
+        if url.query() == Some("") {
+            url.set_query(None);
+        }
+        Ok(url)
+    }
+}
+
+/// What the header of a 200 must say. Header names compare without case.
+fn accept(headers: &HeaderMap) -> Result<Answer, Error> {
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let kind = text("content-type");
+    let media = kind.split(';').next().unwrap_or_default().trim();
+    if !media.eq_ignore_ascii_case("application/json") {
+        return Err(Error::NotJson(format!("content type `{kind}`")));
+    }
+    let index = text("x-consul-index");
+    let index = index.parse().map_err(|_| Error::BadIndex(format!("`{index}`")))?;
+    let contact = Duration::from_millis(text("x-consul-lastcontact").parse().unwrap_or(0));
+    let age = Duration::from_secs(text("age").parse().unwrap_or(0));
+    let known_leader = !text("x-consul-knownleader").eq_ignore_ascii_case("false");
+    Ok(Answer { index, known_leader, lag: contact.max(age), took: Duration::ZERO, body: Vec::new() })
+}
+
+async fn body(mut response: Response) -> Result<Vec<u8>, Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| Error::reading(&e))? {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(Error::TooLarge(MAX_BODY));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The first chunk of an error's body, for the message.
+async fn start_of(mut response: Response) -> String {
+    let chunk = response.chunk().await.ok().flatten().unwrap_or_default();
+    String::from_utf8_lossy(&chunk[..chunk.len().min(1024)]).into_owned()
+}
+
+/// Only the form in seconds; a date is not worth a clock here.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::live;
+
+    fn url(base: &str, path: &[&str], index: u64, consistency: Consistency) -> Result<String, Error> {
+        let file = live::Consul { address: Some(base.into()), ..Default::default() };
+        let client = Client::new(&Settings::resolve(&file, &|_| None).unwrap()).unwrap();
+        let query =
+            Query { path, params: &[("dc", "a b")], index, wait: Duration::from_secs(30), consistency };
+        client.url(&query).map(String::from)
+    }
+
+    #[test]
+    fn names_are_encoded() {
+        let path = ["health", "service", "a/b ü?#"];
+        assert_eq!(
+            url("h:1/p/", &path, 7, Consistency::Stale).unwrap(),
+            "http://h:1/p/v1/health/service/a%2Fb%20%C3%BC%3F%23?stale&dc=a+b&index=7&wait=30000ms"
+        );
+        assert_eq!(
+            url("unix:///s", &["status"], 0, Consistency::Default).unwrap(),
+            "http://localhost/v1/status?dc=a+b"
+        );
+    }
+
+    #[test]
+    fn dot_segments_are_refused() {
+        for name in ["", ".", ".."] {
+            let error = url("h:1", &["health", name], 0, Consistency::Cached).unwrap_err();
+            assert_eq!(error.kind(), "config");
+        }
+    }
+}
