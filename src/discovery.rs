@@ -6,6 +6,8 @@
 //! other end is an [`Update`] to `control`.
 //! (Interface; under construction.)
 
+pub mod dns;
+
 use std::time::Instant;
 
 use async_trait::async_trait;
