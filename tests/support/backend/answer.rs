@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -140,8 +140,13 @@ fn drip(name: &str, count: u64, pause: Duration) -> Response<Body> {
 
 /// Says 10 bytes, sends 3, fails.
 fn broken_body(name: &str) -> Response<Body> {
-    let frames = [Ok(Frame::data(Bytes::from_static(b"abc"))), Err(Error::from("cut on demand"))];
-    let body = StreamBody::new(stream::iter(frames)).boxed_unsync();
+    let frames =
+        stream::once(async { Ok(Frame::data(Bytes::from_static(b"abc"))) }).chain(stream::once(async {
+            // Hyper sends what it has when the body is not ready, and throws it away on an error.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Err(Error::from("cut on demand"))
+        }));
+    let body = StreamBody::new(frames).boxed_unsync();
     let mut response = build(name, 200, body);
     response.headers_mut().insert("content-length", 10.into());
     response
