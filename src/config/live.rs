@@ -348,11 +348,8 @@ impl Cluster {
 
     /// A number that is the same for two clusters exactly where the same question to the same source would be
     /// asked. Answers carry it, so that one to an older question is never taken for one to a newer.
-    pub fn fingerprint(&self, consul: &Consul) -> u64 {
-        let asked = match &self.consul {
-            Some(service) => format!("{service:?} {consul:?}"),
-            None => format!("{:?} {:?}", self.dns, self.r#static),
-        };
+    pub fn fingerprint(&self) -> u64 {
+        let asked = format!("{:?} {:?} {:?}", self.consul, self.dns, self.r#static);
         xxhash_rust::xxh3::xxh3_64(asked.as_bytes())
     }
 }

@@ -28,7 +28,7 @@ impl Book {
                 registry: Registry::Passing,
                 labels: Labels { meta: e.meta.clone(), ..Labels::default() }.into(),
             });
-            self.0.insert((name.clone(), cluster.fingerprint(&live.consul)), Members::new(members));
+            self.0.insert((name.clone(), cluster.fingerprint()), Members::new(members));
         }
     }
 
@@ -39,7 +39,7 @@ impl Book {
 
     /// The clusters of a config that have no answer yet.
     pub fn missing(&self, live: &Live) -> HashSet<(Name, u64)> {
-        let asked = live.clusters.iter().map(|(name, c)| (name.clone(), c.fingerprint(&live.consul)));
+        let asked = live.clusters.iter().map(|(name, c)| (name.clone(), c.fingerprint()));
         asked.filter(|key| !self.0.contains_key(key)).collect()
     }
 
@@ -47,7 +47,7 @@ impl Book {
     pub fn retain(&mut self, configs: &[&Live]) {
         self.0.retain(|(name, fingerprint), _| {
             let asks = |live: &&Live| {
-                live.clusters.get(name).is_some_and(|c| c.fingerprint(&live.consul) == *fingerprint)
+                live.clusters.get(name).is_some_and(|c| c.fingerprint() == *fingerprint)
             };
             configs.iter().any(|live| asks(live))
         });

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use crate::config::Name;
 use crate::config::live::{self, Live};
 use crate::discovery::consul::{Consul, Setup, Subscriber};
+use crate::discovery::dns::DnsSource;
 use crate::discovery::keep::guard::Rules;
 use crate::discovery::keep::{Begin, Keeper, Message};
 use crate::discovery::{Answers, Source, Statuses, Stop, Update, consul, stopped};
@@ -166,6 +167,7 @@ impl Running {
             source,
             subject: spec.subject().to_owned(),
             spec: spec.text(),
+            fingerprint: live.clusters.get(name).map_or(0, live::Cluster::fingerprint),
             rules,
             max_age: live.consul.snapshot_max_age.0,
         })));
@@ -247,8 +249,13 @@ impl Spec {
     fn source(&self) -> Option<Box<dyn Source>> {
         match self {
             Self::Consul(_) => None,
-            // JOIN(dns): `Some(Box::new(DnsSource::new(dns)))` once `discovery::dns` is there.
-            Self::Dns(_) => None,
+            Self::Dns(spec) => match DnsSource::new(spec) {
+                Ok(source) => Some(Box::new(source)),
+                Err(why) => {
+                    log::error!("the name `{}` cannot be asked for: {why}", spec.name);
+                    None
+                }
+            },
         }
     }
 

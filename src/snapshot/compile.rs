@@ -77,13 +77,13 @@ impl Plan {
     /// Every problem, with its config path.
     pub fn new(live: Arc<Live>, around: &Surroundings) -> Result<Self, Vec<Problem>> {
         // Destructured in full, so that a new key can't be forgotten here.
-        let Live { access_log: _, consul, clusters, routes } = &*live;
+        let Live { access_log: _, consul: _, clusters, routes } = &*live;
         let mut problems = Vec::new();
         let mut planned = Vec::with_capacity(clusters.len());
         for (name, cluster) in clusters {
             match HashPolicy::new(&cluster.load_balancing.hash) {
                 Ok(hash) => {
-                    let fingerprint = cluster.fingerprint(consul);
+                    let fingerprint = cluster.fingerprint();
                     planned.push(PlannedCluster { name: name.clone(), fingerprint, hash });
                 }
                 Err(why) => problems.push(Problem::new(format!("clusters.{name}.load_balancing.hash"), why)),
