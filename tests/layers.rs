@@ -8,7 +8,16 @@ const LAYERS: &[&[&str]] = &[
     &["main", "cli"],
     &["app"],
     &["proxy", "admin"],
-    &["control", "consul", "discovery::consul", "discovery::dns", "discovery::hub", "upgrade", "health::service", "health::probe"],
+    &[
+        "control",
+        "consul",
+        "discovery::consul",
+        "discovery::dns",
+        "discovery::hub",
+        "upgrade",
+        "health::service",
+        "health::probe",
+    ],
     &["snapshot", "cluster"],
     &["route", "split", "balance", "filter", "endpoint", "health", "discovery"],
     &["config", "observe"],
@@ -68,7 +77,8 @@ fn sources() -> Vec<Source> {
 /// The layer of a module: that of the longest name in the table that it begins with.
 fn layer(module: &str) -> Option<usize> {
     let within = |name: &str| module == name || module.starts_with(&format!("{name}::"));
-    let named = LAYERS.iter().enumerate().flat_map(|(level, names)| names.iter().map(move |name| (name, level)));
+    let named =
+        LAYERS.iter().enumerate().flat_map(|(level, names)| names.iter().map(move |name| (name, level)));
     named.filter(|(name, _)| within(name)).max_by_key(|(name, _)| name.len()).map(|(_, level)| level)
 }
 
@@ -99,7 +109,8 @@ fn arrows_go_down_only() {
         for target in used(&source.code()) {
             let Some(other) = layer(&target) else { continue };
             let top = |m: &str| m.split("::").next().unwrap_or_default().to_owned();
-            let allowed = ALLOWED.iter().any(|(from, to, _)| top(&source.module) == *from && top(&target) == *to);
+            let allowed =
+                ALLOWED.iter().any(|(from, to, _)| top(&source.module) == *from && top(&target) == *to);
             let inside = top(&source.module) == top(&target);
             if other < own && !allowed && !inside {
                 wrong.push(format!("{} (layer {own}) uses {target} (layer {other})", source.module));
@@ -121,7 +132,8 @@ fn the_table_of_layers_finds_wrong_arrows() {
 
 #[test]
 fn decisions_are_pure() {
-    let forbidden = ["async fn", ".await", "Instant::now", "SystemTime::now", "fastrand::u", "Rng::new()", "thread_rng"];
+    let forbidden =
+        ["async fn", ".await", "Instant::now", "SystemTime::now", "fastrand::u", "Rng::new()", "thread_rng"];
     // The roster and leases are state, not decisions; `discovery` holds the keeper task beside the trait.
     let state = ["discovery"];
     for source in sources().iter().filter(|s| !s.is_test()) {
@@ -131,7 +143,11 @@ fn decisions_are_pure() {
         }
         let code = source.code();
         for word in forbidden {
-            assert!(!code.contains(word), "{} is a decision and must not use `{word}`", source.path.display());
+            assert!(
+                !code.contains(word),
+                "{} is a decision and must not use `{word}`",
+                source.path.display()
+            );
         }
     }
 }
@@ -164,13 +180,15 @@ fn every_module_says_why_it_exists() {
 #[test]
 fn one_writer_and_one_load() {
     let callers = |needle: &str| {
-        let mut found: Vec<_> =
-            sources().iter().filter(|s| !s.is_test() && s.code().contains(needle)).map(|s| s.module.clone()).collect();
+        let mut found: Vec<_> = sources()
+            .iter()
+            .filter(|s| !s.is_test() && s.code().contains(needle))
+            .map(|s| s.module.clone())
+            .collect();
         found.sort();
         found
     };
     assert_eq!(callers("cell.publish("), ["control::writer"]);
-    let of_requests: Vec<_> =
-        callers("cell.load()").into_iter().filter(|m| m.starts_with("proxy")).collect();
+    let of_requests: Vec<_> = callers("cell.load()").into_iter().filter(|m| m.starts_with("proxy")).collect();
     assert_eq!(of_requests, ["proxy::accept", "proxy::door"], "door: for requests that never reach accept");
 }
