@@ -83,11 +83,11 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
         #[test]
-        fn shares_are_by_weight(weights in prop::collection::vec(1u32..=65535, 1..40), seed: u64) {
+        fn shares_are_by_weight(weights in prop::collection::vec(1u32..=100, 1..40), seed: u64) {
             let alias = Alias::new(&weights);
             let mut rng = fastrand::Rng::with_seed(seed);
             let seen = tally(weights.len(), 20_000, || alias.sample(&mut rng).unwrap());
-            assert_shares(&seen, &weights, 1e-6);
+            assert_shares(&seen, &weights, 1e-9);
         }
     }
 }

@@ -5,7 +5,7 @@
 //! - It has at least half of the turns: it and all others together are dealt out evenly, like the
 //!   pixels of a line. Between two turns of others it then gets the same number of turns, give or
 //!   take one: no run is longer than the ratio of its weight to that of all others, rounded up. So
-//!   5:1:1 is `2113111` and not `1111123`, and 5:3:1 is `213121211`.
+//!   5:1:1 is `2113111` and not `1111123`, and 5:3:1 is `212121311`.
 //! - Nobody has half: turns have windows, the k-th of q turns falls between k/q and (k+1)/q of the
 //!   whole, and among those whose window is open the one that closes first is next ("earliest
 //!   deadline first"). Nobody gets two turns in a row, the last and the first of the cycle
@@ -47,21 +47,21 @@ fn arrange(mut turns: Vec<usize>) -> Vec<u32> {
     match heaviest {
         Some(heaviest) if turns[heaviest] * 2 >= len => {
             let own = std::mem::take(&mut turns[heaviest]);
-            let mut others = by_deadline(&turns).into_iter();
+            let mut others = by_deadline(&turns, false).into_iter();
             let is_own = |at: usize| (at + 1) * own / len > at * own / len;
             let turn = |at| if is_own(at) { Some(heaviest as u32) } else { others.next() };
             (0..len).filter_map(turn).collect()
         }
         _ => {
-            let mut sequence = by_deadline(&turns);
+            let mut sequence = by_deadline(&turns, true);
             part(&mut sequence);
             sequence
         }
     }
 }
 
-/// Earliest deadline first; not the same twice in a row where that can be had.
-fn by_deadline(turns: &[usize]) -> Vec<u32> {
+/// Earliest deadline first. `apart`: not the same twice in a row, where that can be had.
+fn by_deadline(turns: &[usize], apart: bool) -> Vec<u32> {
     let len: usize = turns.iter().sum();
     // (when its window opens, position, which of its turns) and (when it closes, ...)
     let mut closed: BinaryHeap<_> =
@@ -78,7 +78,8 @@ fn by_deadline(turns: &[usize]) -> Vec<u32> {
         let Some(mut next) = open.pop() else {
             break; // not reached: there are `len` turns in all
         };
-        if sequence.last().is_some_and(|&last| last as usize == next.0.1)
+        if apart
+            && sequence.last().is_some_and(|&last| last as usize == next.0.1)
             && let Some(other) = open.pop()
         {
             open.push(next);
@@ -93,25 +94,20 @@ fn by_deadline(turns: &[usize]) -> Vec<u32> {
     sequence
 }
 
-/// Parts neighbours that are the same (few, most at the end of the cycle) by exchanging one with
-/// the nearest turn that fits. Leaves alone what cannot be parted.
+/// Parts neighbours that are the same (few, most over the end of the cycle) by moving one of them
+/// to the nearest place between two others. There is one as long as nobody has half of the turns.
 fn part(sequence: &mut [u32]) {
     let len = sequence.len();
-    if len < 3 {
-        return;
-    }
-    let clashes = |s: &[u32], at: usize| s[at] == s[(at + 1) % len] || s[at] == s[(at + len - 1) % len];
     for at in 0..len {
-        if sequence[at] != sequence[(at + len - 1) % len] {
+        let own = sequence[at];
+        if own != sequence[(at + 1) % len] {
             continue;
         }
-        for distance in 1..len {
-            let other = (at + len - distance) % len;
-            sequence.swap(at, other);
-            if !clashes(sequence, at) && !clashes(sequence, other) {
-                break;
-            }
-            sequence.swap(at, other);
+        let fits = |&to: &usize| sequence[to - 1] != own && sequence[to] != own;
+        match (1..len).filter(fits).min_by_key(|&to| to.abs_diff(at)) {
+            Some(to) if to <= at => sequence[to..=at].rotate_right(1),
+            Some(to) => sequence[at..to].rotate_left(1),
+            None => {}
         }
     }
 }

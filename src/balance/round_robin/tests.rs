@@ -107,8 +107,6 @@ proptest! {
         balancer.endpoints()[dead].state.drain(true);
         let seen = count(&balancer, 10 * (cycle - weights[dead]) as usize, seed);
         for (i, &seen) in seen.iter().enumerate() {
-            // The cycle before may end inside the dead one's turns; the runs between are whole all
-            // the same.
             prop_assert_eq!(seen, if i == dead { 0 } else { exact[i] });
         }
     }
