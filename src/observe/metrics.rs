@@ -71,21 +71,14 @@ impl Metrics {
     /// Two families of one name: a mistake in this file.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
+        let in_flight = Opts::new("tidegate_http_requests_in_flight", "Requests that are being answered.");
+        let gauge = |name, help| registered(&registry, IntGauge::new(name, help)?);
         let metrics = Self {
-            in_flight: registered(
-                &registry,
-                IntGaugeVec::new(
-                    Opts::new("tidegate_http_requests_in_flight", "Requests that are being answered."),
-                    &["listener"],
-                )?,
-            )?,
-            generation: registered(
-                &registry,
-                IntGauge::new("tidegate_config_generation", "The generation that serves.")?,
-            )?,
-            last_reload: registered(
-                &registry,
-                IntGauge::new("tidegate_config_last_reload_success", "1 if the last reload was applied.")?,
+            in_flight: registered(&registry, IntGaugeVec::new(in_flight, &["listener"])?)?,
+            generation: gauge("tidegate_config_generation", "The generation that serves.")?,
+            last_reload: gauge(
+                "tidegate_config_last_reload_success",
+                "1 if the last reload was applied, or none was asked for.",
             )?,
             access_log_dropped: registered(
                 &registry,
@@ -118,13 +111,19 @@ impl Metrics {
             ),
             registry,
         };
-        registered(&metrics.registry, build_info()?)?.set(1);
-        metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
-        metrics.last_reload.set(1);
-        for result in ["success", "failure"] {
-            metrics.reloads.counter(&[result]);
-        }
+        metrics.start()?;
         Ok(metrics)
+    }
+
+    /// What has a value before anything happened.
+    fn start(&self) -> Result<(), prometheus::Error> {
+        registered(&self.registry, build_info()?)?.set(1);
+        self.registry.register(Box::new(ProcessCollector::for_self()))?;
+        self.last_reload.set(1);
+        for result in ["success", "failure"] {
+            self.reloads.counter(&[result]);
+        }
+        Ok(())
     }
 
     /// The handle of a (route, cluster, variant), for each of the listeners, in their order. A route without a

@@ -207,7 +207,7 @@ async fn a_large_body_is_refused() {
     assert_eq!(request(admin, "POST /v1/explain", &[JSON], &large).await.status, 413);
     // Without its length.
     let text = format!(
-        "POST /v1/explain HTTP/1.1\r\nHost: {admin}\r\n{JSON}\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{large}\r\n0\r\n\r\n",
+        "POST /v1/explain HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n{JSON}\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{large}\r\n0\r\n\r\n",
         large.len()
     );
     assert_eq!(send(admin, text).await.status, 413);

@@ -3,10 +3,14 @@
 "use strict";
 
 const EVERY = 2000;
+/** The most rows of a table, so that a page of 10,000 routes stays quick. */
+const SHOWN = 200;
 const byId = (id) => document.getElementById(id);
 
 /** Requests by endpoint at the last poll, to show a rate. */
 let counted = { at: 0, by: new Map() };
+/** The snapshot whose routes are shown; routes change only with it. */
+let routesOf = "";
 
 // === asking ===
 
@@ -23,8 +27,8 @@ async function ask(path, options) {
 
 /** Asks for everything; what fails is shown and the rest goes on. */
 async function poll() {
-  const paths = ["/ready", "/v1/snapshot", "/v1/routes", "/v1/clusters", "/v1/sources"];
-  const shows = [showReady, showSnapshot, showRoutes, showClusters, showSources];
+  const paths = ["/ready", "/v1/snapshot", "/v1/clusters", "/v1/sources"];
+  const shows = [showReady, showSnapshot, showClusters, showSources];
   const answers = await Promise.allSettled(paths.map((path) => ask(path)));
   const failures = new Set();
   answers.forEach((answer, i) => {
@@ -38,6 +42,15 @@ async function poll() {
     badge(byId("ready"), "bad", "no contact");
   }
   notice("poll", [...failures].join(" "));
+  const snapshot = answers[1].value;
+  if (snapshot && routesOf !== snapshot.digest + snapshot.generation) {
+    try {
+      showRoutes(await ask("/v1/routes"));
+      routesOf = snapshot.digest + snapshot.generation;
+    } catch (e) {
+      notice("poll", e.message);
+    }
+  }
 }
 
 async function loop() {
@@ -49,7 +62,9 @@ async function loop() {
 
 /** Drains an endpoint or ends it. The next poll shows the outcome; a failure stays until something succeeds. */
 async function change(path, button) {
-  button.disabled = true;
+  // Not `disabled`: that would take the focus away.
+  if (button.hasAttribute("aria-busy")) return;
+  button.setAttribute("aria-busy", "true");
   try {
     await ask(path, { method: "POST" });
     notice("change", "");
@@ -57,6 +72,7 @@ async function change(path, button) {
     notice("change", e.message);
   }
   await poll();
+  button.removeAttribute("aria-busy");
 }
 
 // === showing ===
@@ -83,14 +99,21 @@ function cell(label, content, kind) {
   return make("td", { "data-label": label, class: kind || "" }, content);
 }
 
-/** Puts rows in the place of the old ones, and the focus back on the button it was on. */
-function fill(body, rows, columns, none) {
-  const focused = body.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
-  const empty = make("tr", {}, make("td", { colspan: columns, class: "empty" }, none));
-  body.replaceChildren(...(rows.length ? rows : [empty]));
+/** Puts nodes in the place of the old ones, and the focus back on the button it was on. */
+function replace(container, nodes) {
+  const focused = container.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  container.replaceChildren(...nodes);
   if (focused) {
-    [...body.querySelectorAll("button")].find((button) => button.dataset.key === focused)?.focus();
+    [...container.querySelectorAll("button")].find((button) => button.dataset.key === focused)?.focus();
   }
+}
+
+/** Fills a table's body: at most SHOWN rows, and where the others are. */
+function fill(body, rows, columns, none, all) {
+  const note = (...text) => make("tr", {}, make("td", { colspan: columns, class: "empty" }, ...text));
+  const more = rows.length - SHOWN;
+  const shown = more > 0 ? [...rows.slice(0, SHOWN), note(`and ${more} more: `, make("a", { href: all }, all))] : rows;
+  replace(body, shown.length ? shown : [note(none)]);
 }
 
 const notices = { poll: "", change: "" };
@@ -129,7 +152,7 @@ function showRoutes(routes) {
       cell("Match", conditions(route.match), "code"),
       cell("Action", action(route)),
       cell("Priority", route.priority, "number")));
-  fill(byId("routes-body"), rows, 4, "No routes: every request is answered 404.");
+  fill(byId("routes-body"), rows, 4, "No routes: every request is answered 404.", "/v1/routes");
 }
 
 function conditions(match) {
@@ -168,14 +191,10 @@ function showClusters(clusters) {
     by.set(key, requests);
     return counted.by.has(key) ? Math.max(0, (requests - counted.by.get(key)) / seconds) : null;
   };
-  const keep = byId("clusters-body");
-  const tables = clusters.map((cluster) => clusterTable(cluster, rate));
+  const tables = clusters.slice(0, SHOWN).map((cluster) => clusterTable(cluster, rate));
   counted = { at: now, by };
-  const focused = keep.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
-  keep.replaceChildren(...(tables.length ? tables : [make("p", { class: "quiet" }, "No clusters.")]));
-  if (focused) {
-    [...keep.querySelectorAll("button")].find((button) => button.dataset.key === focused)?.focus();
-  }
+  const all = make("p", { class: "quiet" }, clusters.length ? "All clusters: " : "No clusters: ", make("a", { href: "/v1/clusters" }, "/v1/clusters"));
+  replace(byId("clusters-body"), tables.length === clusters.length && tables.length ? tables : [...tables, all]);
 }
 
 function clusterTable(cluster, rate) {
@@ -190,7 +209,7 @@ function clusterTable(cluster, rate) {
     ["Requests", "number"], ["Failed connects", "number"], [""]];
   const body = make("tbody");
   fill(body, cluster.endpoints.map((endpoint) => endpointRow(cluster, endpoint, rate)), columns.length,
-    "No endpoints: requests are answered 503.");
+    "No endpoints: requests are answered 503.", `/v1/clusters/${encodeURIComponent(cluster.name)}`);
   return make("div", { class: "cluster", id: `cluster-${cluster.name}` }, head,
     make("table", {}, make("thead", {}, make("tr", {}, ...columns.map(([name, kind]) => make("th", { class: kind || "" }, name)))), body));
 }
@@ -234,7 +253,7 @@ function showSources(sources) {
       cell("Errors", source.errors, "number"),
       cell("State", sourceState(source)));
   });
-  fill(byId("sources-body"), rows, 6, "No sources: no cluster asks a registry.");
+  fill(byId("sources-body"), rows, 6, "No sources: no cluster asks a registry.", "/v1/sources");
 }
 
 function sourceState(source) {

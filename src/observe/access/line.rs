@@ -10,53 +10,41 @@ use crate::observe::access::{Record, json};
 
 /// Appends the line with its line feed.
 pub fn write(out: &mut Vec<u8>, record: &Record<'_>) {
-    let key = |out: &mut Vec<u8>, key: &str| out.extend_from_slice(key.as_bytes());
-    key(out, "{\"time\":\"");
+    out.extend_from_slice(b"{\"time\":\"");
     rfc3339(out, record.time);
-    key(out, "\",\"listener\":");
-    json::text(out, record.listener.as_bytes());
-    key(out, ",\"client\":");
-    json::ip(out, record.client);
-    key(out, ",\"method\":");
-    json::text(out, record.method.as_bytes());
-    key(out, ",\"host\":");
-    json::text(out, record.host);
-    key(out, ",\"path\":");
-    json::text(out, record.path);
-    key(out, ",\"protocol\":");
-    json::text(out, record.protocol.as_bytes());
-    key(out, ",\"status\":");
-    json::number(out, record.status.into());
-    key(out, ",\"flags\":");
-    json::text(out, record.flag.map_or("", Flag::as_str).as_bytes());
-    key(out, ",\"route\":");
-    json::text(out, record.route.as_bytes());
-    key(out, ",\"cluster\":");
-    json::text(out, record.cluster.as_bytes());
-    key(out, ",\"variant\":");
-    json::text(out, record.variant.as_bytes());
-    key(out, ",\"endpoint\":");
-    json::socket(out, record.endpoint);
-    key(out, ",\"attempts\":");
-    json::number(out, record.attempts.into());
-    key(out, ",\"bytes_in\":");
-    json::number(out, record.bytes_in);
-    key(out, ",\"bytes_out\":");
-    json::number(out, record.bytes_out);
-    key(out, ",\"duration_ms\":");
-    json::thousandths(out, record.duration_ms);
-    key(out, ",\"ttfb_ms\":");
-    match record.ttfb_ms {
+    out.push(b'"');
+    key(out, "listener", |out| json::text(out, record.listener.as_bytes()));
+    key(out, "client", |out| json::ip(out, record.client));
+    key(out, "method", |out| json::text(out, record.method.as_bytes()));
+    key(out, "host", |out| json::text(out, record.host));
+    key(out, "path", |out| json::text(out, record.path));
+    key(out, "protocol", |out| json::text(out, record.protocol.as_bytes()));
+    key(out, "status", |out| json::number(out, record.status.into()));
+    key(out, "flags", |out| json::text(out, record.flag.map_or("", Flag::as_str).as_bytes()));
+    key(out, "route", |out| json::text(out, record.route.as_bytes()));
+    key(out, "cluster", |out| json::text(out, record.cluster.as_bytes()));
+    key(out, "variant", |out| json::text(out, record.variant.as_bytes()));
+    key(out, "endpoint", |out| json::socket(out, record.endpoint));
+    key(out, "attempts", |out| json::number(out, record.attempts.into()));
+    key(out, "bytes_in", |out| json::number(out, record.bytes_in));
+    key(out, "bytes_out", |out| json::number(out, record.bytes_out));
+    key(out, "duration_ms", |out| json::thousandths(out, record.duration_ms));
+    key(out, "ttfb_ms", |out| match record.ttfb_ms {
         Some(ms) => json::thousandths(out, ms),
-        None => key(out, "null"),
-    }
-    key(out, ",\"request_id\":");
-    json::text(out, record.request_id);
-    key(out, ",\"user_agent\":");
-    json::text(out, record.user_agent);
-    key(out, ",\"generation\":");
-    json::number(out, record.generation);
-    key(out, "}\n");
+        None => out.extend_from_slice(b"null"),
+    });
+    key(out, "request_id", |out| json::text(out, record.request_id));
+    key(out, "user_agent", |out| json::text(out, record.user_agent));
+    key(out, "generation", |out| json::number(out, record.generation));
+    out.extend_from_slice(b"}\n");
+}
+
+#[inline]
+fn key(out: &mut Vec<u8>, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+    value(out);
 }
 
 /// The time in UTC with microseconds, as `2026-11-24T17:05:09.000123Z`. Before 1970 counts as 1970.

@@ -1,5 +1,6 @@
 use std::fs;
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -95,6 +96,16 @@ proptest! {
         prop_assert_eq!(value["host"].as_str().unwrap(), String::from_utf8_lossy(&host));
         prop_assert_eq!(value["path"].as_str().unwrap(), path);
         prop_assert_eq!(value["user_agent"].as_str().unwrap(), String::from_utf8_lossy(&agent));
+    }
+
+    #[test]
+    fn addresses_are_written_as_the_standard_library_writes_them(address: SocketAddr) {
+        let mut out = Vec::new();
+        let record = Record { client: Some(address.ip()), endpoint: Some(address), ..record() };
+        line::write(&mut out, &record);
+        let value: Value = serde_json::from_slice(&out).unwrap();
+        prop_assert_eq!(value["client"].as_str().unwrap(), address.ip().to_string());
+        prop_assert_eq!(value["endpoint"].as_str().unwrap(), address.to_string());
     }
 
     #[test]
