@@ -5,5 +5,6 @@ pub mod balance;
 pub mod config;
 pub mod discovery;
 pub mod endpoint;
+pub mod filter;
 pub mod observe;
 pub mod route;
