@@ -18,7 +18,7 @@ use http::uri::PathAndQuery;
 use pingora::http::RequestHeader;
 use regex::Regex;
 
-use self::template::Template;
+use self::template::{Draft, Template};
 use crate::config::Problem;
 use crate::config::live::{self, PathMatch};
 use crate::route::path::{after, trim};
@@ -89,13 +89,13 @@ impl Rewrite {
 
     fn of_regex(source: &str, to: &str, at: &str) -> Result<Self, Vec<Problem>> {
         let regex = pattern::anywhere(source, &format!("{at}.regex"));
-        let template = Template::parse(to, &format!("{at}.to"));
-        match (regex, template) {
-            (Ok(regex), Ok(template)) => {
-                let to = template.bind(&regex, &format!("{at}.to")).map_err(|problem| vec![problem])?;
+        let draft = Draft::parse(to, &format!("{at}.to"));
+        match (regex, draft) {
+            (Ok(regex), Ok(draft)) => {
+                let to = draft.bind(&regex, &format!("{at}.to")).map_err(|problem| vec![problem])?;
                 Ok(Self::Regex { regex, to })
             }
-            (regex, template) => Err([regex.err(), template.err()].into_iter().flatten().collect()),
+            (regex, draft) => Err([regex.err(), draft.err()].into_iter().flatten().collect()),
         }
     }
 

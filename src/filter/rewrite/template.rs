@@ -7,28 +7,30 @@ use regex::{Captures, Regex};
 
 use crate::config::Problem;
 
-/// A parsed replacement. After [`Template::bind`] every group is one that the regex has.
+/// A replacement for one regex: all its groups exist.
 #[derive(Debug)]
-pub struct Template(Vec<Piece>);
+pub struct Template(Vec<Piece<usize>>);
+
+/// A parsed replacement, whose groups have yet to be found in the regex.
+#[derive(Debug)]
+pub(super) struct Draft(Vec<Piece<String>>);
 
 #[derive(Debug)]
-enum Piece {
+enum Piece<G> {
     Text(String),
-    Group(usize),
-    Named(String),
+    Group(G),
 }
 
-// === impl Template ===
+// === impl Draft ===
 
-impl Template {
+impl Draft {
     /// Parses a replacement; `at` is its config path.
     pub(super) fn parse(text: &str, at: &str) -> Result<Self, Problem> {
         let mut pieces = Vec::new();
         let mut rest = text;
-        while let Some(dollar) = rest.find('$') {
-            pieces.push(Piece::Text(rest[..dollar].to_owned()));
-            let (piece, tail) = group(&rest[dollar + 1..], text, at)?;
-            pieces.push(piece);
+        while let Some((before, after)) = rest.split_once('$') {
+            let (piece, tail) = group(after, text, at)?;
+            pieces.extend([Piece::Text(before.to_owned()), piece]);
             rest = tail;
         }
         pieces.push(Piece::Text(rest.to_owned()));
@@ -37,50 +39,53 @@ impl Template {
                 super::check(text, at)?;
             }
         }
-        pieces.retain(|piece| !matches!(piece, Piece::Text(text) if text.is_empty()));
         Ok(Self(pieces))
     }
 
-    /// Finds the groups in the regex.
-    pub(super) fn bind(self, regex: &Regex, at: &str) -> Result<Self, Problem> {
-        let names = || regex.capture_names().flatten();
-        let known = match (regex.captures_len() - 1, names().collect::<Vec<_>>().join(", ")) {
-            (0, _) => "the regex has no groups; put (...) around what is to be kept".to_owned(),
-            (count, names) if names.is_empty() => format!("the regex has the groups 1 to {count}"),
-            (count, names) => format!("the regex has the groups 1 to {count}, named {names}"),
+    /// Finds the groups in the regex, by name or number.
+    pub(super) fn bind(self, regex: &Regex, at: &str) -> Result<Template, Problem> {
+        let find = |group: &str| match group.parse() {
+            Ok(number) => Some(number).filter(|number| *number < regex.captures_len()),
+            Err(_) => regex.capture_names().position(|name| name == Some(group)),
         };
-        let unknown =
-            |group: &str| Problem::new(at, format!("the regex has no group `{group}`")).hint(known.as_str());
         let pieces = self.0.into_iter().map(|piece| match piece {
-            Piece::Group(number) if number >= regex.captures_len() => Err(unknown(&number.to_string())),
-            Piece::Named(name) => match regex.capture_names().position(|known| known == Some(&*name)) {
-                Some(number) => Ok(Piece::Group(number)),
-                None => Err(unknown(&name).did_you_mean(&name, names())),
-            },
-            piece => Ok(piece),
+            Piece::Text(text) => Ok(Piece::Text(text)),
+            Piece::Group(group) => find(&group).map(Piece::Group).ok_or_else(|| unknown(&group, regex, at)),
         });
-        pieces.collect::<Result<_, _>>().map(Self)
+        pieces.collect::<Result<_, _>>().map(Template)
     }
+}
 
+// === impl Template ===
+
+impl Template {
     /// The path with the match replaced.
     pub(super) fn fill(&self, path: &str, captures: &Captures<'_>) -> String {
         let matched = captures.get_match().range();
         let mut filled = path[..matched.start].to_owned();
         for piece in &self.0 {
-            match piece {
-                Piece::Text(text) => filled.push_str(text),
-                Piece::Group(number) => filled.push_str(captures.get(*number).map_or("", |m| m.as_str())),
-                // Bound at compile time.
-                Piece::Named(name) => filled.push_str(captures.name(name).map_or("", |m| m.as_str())),
-            }
+            filled.push_str(match piece {
+                Piece::Text(text) => text,
+                Piece::Group(number) => captures.get(*number).map_or("", |group| group.as_str()),
+            });
         }
         filled.push_str(&path[matched.end..]);
         filled
     }
 }
 
+fn unknown(group: &str, regex: &Regex, at: &str) -> Problem {
+    let names: Vec<_> = regex.capture_names().flatten().collect();
+    let known = match regex.captures_len() - 1 {
+        0 => "the regex has no groups; put (...) around what is to be kept".to_owned(),
+        count if names.is_empty() => format!("the regex has the groups 1 to {count}"),
+        count => format!("the regex has the groups 1 to {count}, named {}", names.join(", ")),
+    };
+    Problem::new(at, format!("the regex has no group `{group}`")).hint(known).did_you_mean(group, names)
+}
+
 /// The piece after a `$`, and what follows it.
-fn group<'t>(text: &'t str, whole: &str, at: &str) -> Result<(Piece, &'t str), Problem> {
+fn group<'t>(text: &'t str, whole: &str, at: &str) -> Result<(Piece<String>, &'t str), Problem> {
     let wrong = || {
         Problem::new(at, format!("`{whole}` has a `$` that names no group"))
             .hint("write $1 or ${name}, and $$ for a dollar")
@@ -95,5 +100,5 @@ fn group<'t>(text: &'t str, whole: &str, at: &str) -> Result<(Piece, &'t str), P
     if name.is_empty() {
         return Err(wrong());
     }
-    Ok((name.parse().map_or_else(|_| Piece::Named(name.to_owned()), Piece::Group), tail))
+    Ok((Piece::Group(name.to_owned()), tail))
 }
