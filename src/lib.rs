@@ -7,5 +7,6 @@ pub mod config;
 pub mod consul;
 pub mod discovery;
 pub mod endpoint;
+pub mod filter;
 pub mod observe;
 pub mod route;

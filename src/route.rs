@@ -1,7 +1,7 @@
 //! Which route a request takes: a pure function of the compiled table and what is seen of the request.
 //!
 //! A request takes the *nearest* route all of whose conditions hold. Nearness is a fixed order over the table
-//! ([`order`] says which), so merged sources need no order of their own and a table reads the same in every file. If a
+//! (`order` says which), so merged sources need no order of their own and a table reads the same in every file. If a
 //! more specific host has no route that holds, the next less specific one is tried, down to routes for any host: a
 //! route that fails never hides another.
 //!
@@ -149,10 +149,8 @@ impl Router {
     fn winner(&self, request: &RequestView<'_>) -> Option<u32> {
         let mut best = u32::MAX;
         self.index.each(request.host, request.path, |list| {
-            let nearer = list.iter().copied().take_while(|rank| *rank < best);
-            if let Some(rank) =
-                nearer.into_iter().find(|rank| self.conditions(*rank).failed(request).is_none())
-            {
+            let mut nearer = list.iter().copied().take_while(|rank| *rank < best);
+            if let Some(rank) = nearer.find(|rank| self.conditions(*rank).failed(request).is_none()) {
                 best = rank;
             }
         });
@@ -182,7 +180,7 @@ fn sorted(rules: &[Rule<'_>], routes: &[Conditions]) -> Vec<Entry> {
         }
         (0..).zip(&conditions.hosts).for_each(|(host, _)| add(Some(host)));
     }
-    keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    keyed.sort_by_key(|(order, _)| *order);
     keyed.into_iter().map(|(_, entry)| entry).collect()
 }
 

@@ -110,7 +110,7 @@ fn precedence_in_its_order() {
         let mut specs: Vec<Value> = Vec::new();
         for (name, spec) in names.iter().zip(matches.as_array().unwrap()) {
             let mut spec = spec.clone();
-            let priority = spec.as_object_mut().unwrap().remove("priority").unwrap_or(json!(0));
+            let priority = spec.as_object_mut().unwrap().remove("priority").unwrap_or_else(|| json!(0));
             specs.push(json!({ "name": name, "priority": priority, "match": spec }));
         }
         for specs in [specs.clone(), specs.into_iter().rev().collect()] {

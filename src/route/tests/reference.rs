@@ -9,6 +9,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use proptest::test_runner::RngSeed;
 use regex::Regex;
 
 use crate::config::Name;
@@ -18,8 +19,8 @@ use crate::route::{RequestView, Router, Rule};
 
 const HOSTS: [&str; 7] = ["a.x", "b.a.x", "x", "*.x", "*.a.x", "*.b.a.x", "c.b.a.x"];
 const PREFIXES: [&str; 9] = ["/", "/a", "/a/", "/b", "/a/b", "/a//b", "/ab", "/a/b/a", "/a%2Fb"];
-const REGEXES: [&str; 9] =
-    ["/a.*", "/[ab]/b", "/a/b?", ".*", "/a/(a|b)", "/b/[^/]+", "/a/b/.+", "^/a$", "(?i)/A"];
+const REGEXES: [&str; 10] =
+    ["/a.*", "/[ab]/b", "/a/b?", ".*", "/a/(a|b)", "/b/[^/]+", "/a/b/.+", "^/a$", "(?i)/A", "/a/?b"];
 const PATHS: [&str; 14] = [
     "/", "/a", "/a/", "/b", "/b/", "/ab", "/a/b", "/a/b/", "/a/b/a", "/a//b", "/a/b/b/a", "//a", "*",
     "/a%2Fb",
@@ -258,8 +259,17 @@ fn view<T>(ask: &Ask, with: impl FnOnce(&RequestView<'_>) -> T) -> T {
     with(&RequestView { host, path, query: query.as_deref(), method, headers: &headers })
 }
 
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 400,
+        rng_seed: RngSeed::Fixed(10),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn find_and_explain_agree_with_sorting_everything(

@@ -15,7 +15,7 @@ const ROUTES: usize = 10_000;
 /// Half have a host of their own, half share one; every tenth is a regex, every other has a header condition too.
 fn table() -> Vec<(Name, Match)> {
     let one = |i: usize| {
-        let host = if i % 2 == 0 { format!("h{i}.example.com") } else { "*.example.org".into() };
+        let host = if i.is_multiple_of(2) { format!("h{i}.example.com") } else { "*.example.org".into() };
         let path = match i % 10 {
             0 => PathMatch::Regex(format!("/svc{i}/[0-9]+")),
             1 => PathMatch::Exact(format!("/api/v1/svc{i}/status")),
@@ -30,7 +30,7 @@ fn table() -> Vec<(Name, Match)> {
             present: None,
             invert: false,
         };
-        let headers = if i % 3 == 0 { vec![header] } else { vec![] };
+        let headers = if i.is_multiple_of(3) { vec![header] } else { vec![] };
         let conditions =
             Match { hosts: vec![host.parse().unwrap()], path: Some(path), headers, ..Match::default() };
         (format!("route-{i}").parse().unwrap(), conditions)
@@ -54,7 +54,8 @@ fn ten_thousand_routes_compile_and_match_fast() {
     headers.insert("x-beta", "1".parse().unwrap());
     let asks: Vec<_> = (0..ROUTES)
         .map(|i| {
-            let host = if i % 2 == 0 { format!("h{i}.example.com") } else { "shop.eu.example.org".into() };
+            let host =
+                if i.is_multiple_of(2) { format!("h{i}.example.com") } else { "shop.eu.example.org".into() };
             let path = match i % 10 {
                 0 => format!("/svc{i}/12345"),
                 1 => format!("/api/v1/svc{i}/status"),
