@@ -37,6 +37,13 @@ pub(super) struct Resolvers {
 #[derive(Debug, Default)]
 struct Habits(std::sync::Mutex<HashMap<SocketAddr, Habit>>);
 
+/// Over what the last try was.
+#[derive(Clone, Copy)]
+enum Note {
+    Tcp,
+    Udp { tried_tcp: bool },
+}
+
 // === impl Resolvers ===
 
 impl Resolvers {
@@ -131,13 +138,6 @@ fn now() -> Instant {
 }
 
 // === impl Habits ===
-
-/// Over what the last try was.
-#[derive(Clone, Copy)]
-enum Note {
-    Tcp,
-    Udp { tried_tcp: bool },
-}
 
 impl Habits {
     fn with<T>(&self, server: SocketAddr, act: impl FnOnce(&mut Habit) -> T) -> T {
