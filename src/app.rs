@@ -126,7 +126,7 @@ impl Builder {
         let plan = Plan::new(Arc::new(config.live), &around).map_err(|problems| places.place(problems))?;
         let mut book = Book::default();
         book.enter_static(&plan.live);
-        let nothing = Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::off()));
+        let nothing = Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()));
         Ok(plan.snapshot(
             Step {
                 previous: &nothing,
@@ -157,7 +157,7 @@ impl Builder {
         bind::check(&boot)?;
         let around = Arc::new(self.surroundings(&boot)?);
         let ready = Arc::new(Ready::new());
-        let cell = Arc::new(Cell::new(Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::off()))));
+        let cell = Arc::new(Cell::new(Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()))));
         let writer = Writer::new(config, file.clone(), around.clone(), cell.clone(), ready.clone())
             .map_err(|problems| StartError::Config(places.place(problems)))?;
         let (inbox, changes) = Inbox::new();

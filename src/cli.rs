@@ -60,7 +60,7 @@ pub fn main() -> ExitCode {
             Builder::file(config).run()
         }
         Command::Check { config, format } => {
-            check::run(&config, format, |path| Builder::file(path).problems())
+            check::run(&config, format, |config| Builder::new(config.clone()).problems())
         }
         Command::Explain(args) => explain::run(&args),
         Command::Schema => schema::run(),

@@ -127,6 +127,11 @@ impl Router {
         Ok(Self { routes, entries, index })
     }
 
+    /// A router without a route.
+    pub fn empty() -> Self {
+        Self { routes: Vec::new(), entries: Vec::new(), index: Index::default() }
+    }
+
     /// The index (in the order given to `compile`) of the route that wins, if any matches.
     ///
     /// Does not allocate, but for a regex on a query value that is encoded and over 256 bytes long, and for the

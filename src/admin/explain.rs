@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Problem;
+use crate::route::RequestView;
 
 /// The request as JSON: `{"method": "GET", "url": "http://shop.example.com/a", "headers": {"x-beta": "1"}, "ip": "192.0.2.7"}`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -92,6 +93,21 @@ impl Ask {
         let target = uri.path_and_query().filter(|t| !t.as_str().is_empty()).cloned();
         let uri = target.map_or_else(|| Uri::from_static("/"), Uri::from);
         Ok(Probe { method, uri, host, headers, ip: self.ip })
+    }
+}
+
+// === impl Probe ===
+
+impl Probe {
+    /// What routing sees of it.
+    pub fn view(&self) -> RequestView<'_> {
+        RequestView {
+            host: &self.host,
+            path: self.uri.path(),
+            query: self.uri.query(),
+            method: &self.method,
+            headers: &self.headers,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::admin::explain::Probe;
 use crate::admin::view;
 use crate::admin::world::{DrainError, ReloadError, Reloaded};
 use crate::cluster::Cluster;
-use crate::config::{Boot, Config, Name};
+use crate::config::{Boot, Config, Name, live};
 use crate::control::ready::Ready;
 use crate::control::{self, Inbox};
 use crate::discovery::Statuses;
@@ -52,7 +52,7 @@ impl World for Process {
     fn routes(&self) -> Vec<view::Route> {
         let snapshot = self.cell.load();
         let written = &snapshot.live.routes;
-        snapshot.table.routes.iter().zip(written).map(|(route, w)| show_route(route, w.priority, &snapshot.clusters)).collect()
+        snapshot.table.routes.iter().zip(written).map(|(route, w)| show_route(route, w, &snapshot.clusters)).collect()
     }
 
     fn clusters(&self) -> Vec<view::Cluster> {
@@ -64,7 +64,7 @@ impl World for Process {
     }
 
     fn sources(&self) -> Vec<view::Source> {
-        let dynamic = self.statuses.all();
+        let dynamic = self.statuses.list(now());
         dynamic.into_iter().map(show_source).collect()
     }
 
@@ -81,7 +81,7 @@ impl World for Process {
 
     fn metrics(&self) -> Vec<u8> {
         let snapshot = self.cell.load();
-        let statuses = self.statuses.all();
+        let statuses = self.statuses.list(now());
         let clusters: Vec<_> = snapshot
             .clusters
             .iter()
@@ -93,7 +93,7 @@ impl World for Process {
         let sources: Vec<_> = statuses
             .iter()
             .map(|s| SourceSample {
-                source: &s.source,
+                source: s.source,
                 cluster: s.cluster.as_str(),
                 age: s.last_success_age_seconds,
                 updates: s.updates,
@@ -126,24 +126,35 @@ impl World for Process {
     }
 }
 
-fn show_route(route: &Route, priority: i32, clusters: &[Arc<Cluster>]) -> view::Route {
+#[expect(clippy::disallowed_methods, reason = "ages are told against the real clock")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+fn show_route(route: &Route, written: &live::Route, clusters: &[Arc<Cluster>]) -> view::Route {
     let (action, timeout, attempts) = match &route.action {
         Action::Forward(forward) => {
             let cluster = clusters[forward.cluster].name.to_string();
             (view::Action::Cluster(cluster), forward.timeout, u32::from(forward.attempts))
         }
-        Action::Redirect(redirect) => {
-            (view::Action::Redirect { to: redirect.to().to_owned(), status: redirect.status() }, None, 0)
-        }
-        Action::Respond(respond) => (view::Action::Respond { status: respond.status() }, None, 0),
+        Action::Redirect(_) | Action::Respond(_) => (fixed(written), None, 0),
     };
     view::Route {
         name: route.name.to_string(),
-        priority,
+        priority: written.priority,
         r#match: route.conditions.clone(),
         action,
         timeout_seconds: timeout.map(|t| t.as_secs_f64()),
         attempts,
+    }
+}
+
+fn fixed(written: &live::Route) -> view::Action {
+    match (&written.redirect, &written.respond) {
+        (Some(live::Redirect { to, status }), _) => {
+            view::Action::Redirect { to: to.clone(), status: *status }
+        }
+        (None, respond) => view::Action::Respond { status: respond.as_ref().map_or(0, |r| r.status) },
     }
 }
 
@@ -203,6 +214,6 @@ fn show_source(status: crate::discovery::SourceStatus) -> view::Source {
         errors: status.errors.values().sum(),
         last_error: status.last_error.map(|e| format!("{}: {}", e.kind, e.what)),
         held: (status.held > 0).then(|| format!("{} endpoints are held", status.held)),
-        from_disk: status.origin == crate::discovery::keep::Origin::Disk,
+        from_disk: status.origin == Some(crate::discovery::keep::Origin::Disk),
     }
 }

@@ -8,12 +8,14 @@ use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
 use uuid::Uuid;
 
-use crate::filter::{Reply, Verdict};
+use crate::filter::redirect::Target;
+use crate::filter::{Answer, Verdict};
 use crate::observe::Flag;
 use crate::proxy::Proxy;
 use crate::proxy::authority;
 use crate::proxy::ctx::{InFlight, RequestCtx};
 use crate::proxy::error::local;
+use crate::proxy::respond::{edit, exchange};
 use crate::route::RequestView;
 use crate::snapshot::Action;
 
@@ -74,17 +76,22 @@ impl Proxy {
                 if forward.filters.is_empty() {
                     return Ok(false);
                 }
-                match forward.filters.on_request(session.req_header_mut()) {
+                let mut request = session.req_header().clone();
+                let verdict =
+                    forward.filters.on_request(&mut request, &mut exchange(session, route, &mut ctx.memory));
+                *session.req_header_mut() = request;
+                match verdict {
                     Verdict::Continue => Ok(false),
-                    Verdict::Answer(reply) => answer(session, ctx, reply).await,
+                    Verdict::Answer(made) => answer(session, ctx, *made).await,
                 }
             }
             Action::Redirect(redirect) => {
                 let request = session.req_header();
-                let reply = redirect.reply("http", host_as_sent(request), request.uri.path(), request.uri.query());
-                answer(session, ctx, reply).await
+                let (path, query) = (request.uri.path(), request.uri.query());
+                let made = redirect.answer(&Target { scheme: "http", host: &ctx.host, path, query });
+                answer(session, ctx, made).await
             }
-            Action::Respond(respond) => answer(session, ctx, respond.reply()).await,
+            Action::Respond(respond) => answer(session, ctx, respond.answer()).await,
         }
     }
 
@@ -115,13 +122,6 @@ fn name_request(session: &mut Session) {
     }
 }
 
-/// The host with its port, as the client wrote it.
-fn host_as_sent(request: &pingora::http::RequestHeader) -> &str {
-    let of_target = request.uri.authority().map(http::uri::Authority::as_str);
-    let of_header = || request.headers.get(header::HOST).and_then(|value| value.to_str().ok());
-    of_target.or_else(of_header).unwrap_or("")
-}
-
 async fn refuse(session: &mut Session, ctx: &mut RequestCtx, why: &'static str) -> Result<bool> {
     ctx.flag = Some(Flag::DPE);
     session.set_keepalive(None);
@@ -129,12 +129,10 @@ async fn refuse(session: &mut Session, ctx: &mut RequestCtx, why: &'static str) 
 }
 
 /// Writes an answer that needs no endpoint.
-async fn answer(session: &mut Session, ctx: &RequestCtx, reply: Reply) -> Result<bool> {
-    let Reply { mut header, body } = reply;
-    if let Some(route) = ctx.route() {
-        route.response_headers.apply_response(&mut header);
-    }
-    send(session, header, body).await.map(|()| true)
+async fn answer(session: &mut Session, ctx: &mut RequestCtx, made: Answer) -> Result<bool> {
+    let Answer { mut head, body } = made;
+    edit(session, &mut head, ctx);
+    send(session, head, body).await.map(|()| true)
 }
 
 /// Writes header and body with their framing.

@@ -8,6 +8,7 @@ use prometheus::IntGauge;
 
 use crate::cluster::Cluster;
 use crate::endpoint::Lease;
+use crate::filter::Memory;
 use crate::observe::Flag;
 use crate::snapshot::table::Forward;
 use crate::snapshot::{Action, Route, Snapshot};
@@ -31,6 +32,8 @@ pub struct RequestCtx {
     pub(crate) deadline: Option<Instant>,
     /// accept: the host that was routed on, lower-cased, without port.
     pub(crate) host: String,
+    /// accept, respond: what filters remember.
+    pub(crate) memory: Memory,
     /// connect: the endpoint in use, counted in its state.
     pub(crate) lease: Option<Lease>,
     /// connect: its address.
@@ -68,6 +71,7 @@ impl RequestCtx {
             key: None,
             deadline: None,
             host: String::new(),
+            memory: Memory::default(),
             lease: None,
             endpoint: None,
             tried: Vec::new(),

@@ -106,8 +106,8 @@ impl Door {
             listener: &listener.name,
             client: client.map(|a| a.ip().to_canonical()),
             method: "",
-            host: "",
-            path: "",
+            host: b"",
+            path: b"",
             protocol: "HTTP/1.1",
             status,
             flag: Some(flag),
@@ -120,8 +120,8 @@ impl Door {
             bytes_out: 0,
             duration_ms: 0.0,
             ttfb_ms: None,
-            request_id: "",
-            user_agent: "",
+            request_id: b"",
+            user_agent: b"",
             generation: snapshot.generation,
         });
     }

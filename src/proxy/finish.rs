@@ -1,6 +1,5 @@
 //! The last phase, once for every request that was routed or refused: metrics and the access log.
 
-use std::borrow::Cow;
 use std::time::SystemTime;
 
 use http::{HeaderMap, Version, header};
@@ -35,14 +34,13 @@ impl Proxy {
             return;
         }
         let request = session.req_header();
-        let path = String::from_utf8_lossy(request.raw_path());
         snapshot.access_log.write(&Record {
             time: date(duration),
             listener: &self.listeners[ctx.listener].name,
             client: session.client_addr().and_then(|a| a.as_inet()).map(|a| a.ip().to_canonical()),
             method: request.method.as_str(),
-            host: &ctx.host,
-            path: &path,
+            host: ctx.host.as_bytes(),
+            path: request.raw_path(),
             protocol: protocol(request.version),
             status,
             flag: ctx.flag,
@@ -55,8 +53,8 @@ impl Proxy {
             bytes_out: session.body_bytes_sent() as u64,
             duration_ms: duration * 1e3,
             ttfb_ms: ctx.ttfb.map(|seconds| seconds * 1e3),
-            request_id: &text(&request.headers, REQUEST_ID),
-            user_agent: &text(&request.headers, header::USER_AGENT.as_str()),
+            request_id: bytes(&request.headers, REQUEST_ID),
+            user_agent: bytes(&request.headers, header::USER_AGENT.as_str()),
             generation: snapshot.generation,
         });
     }
@@ -79,6 +77,6 @@ fn protocol(version: Version) -> &'static str {
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Cow<'a, str> {
-    headers.get(name).map_or(Cow::Borrowed(""), |value| String::from_utf8_lossy(value.as_bytes()))
+fn bytes<'a>(headers: &'a HeaderMap, name: &str) -> &'a [u8] {
+    headers.get(name).map_or(b"", |value| value.as_bytes())
 }

@@ -4,7 +4,7 @@
 //! whatever it said in `x-forwarded-*` or `forwarded` is replaced by what is known.
 
 use http::{HeaderValue, header};
-use pingora::Result;
+use pingora::{ErrorType, OrErr, Result};
 use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 
@@ -34,12 +34,12 @@ pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &Requ
         request.insert_header("x-forwarded-host", host)?;
     }
     if let Some(rewrite) = &forward.rewrite {
-        rewrite.apply(request);
+        rewrite.request(request).or_err(ErrorType::HTTPStatus(414), "the rewritten path")?;
     }
     if let Some(host) = &forward.host {
         request.insert_header(header::HOST, host.clone())?;
     }
-    forward.request_headers.apply_request(request);
+    forward.request_headers.request(request);
     Ok(())
 }
 

@@ -5,8 +5,10 @@ use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
+use crate::filter::{Exchange, Memory};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
+use crate::snapshot::{Action, Route};
 
 /// Fields that are between the endpoint and us only (RFC 9110 7.6.1). Pingora handles `connection`, `transfer-encoding` and
 /// `upgrade` itself.
@@ -36,13 +38,26 @@ pub(crate) fn header(session: &Session, response: &mut ResponseHeader, ctx: &mut
             response.remove_header(name);
         }
     }
-    if let Some((forward, _)) = ctx.forward() {
-        forward.filters.on_response(session.req_header(), response);
-    }
-    if let Some(route) = ctx.route() {
-        route.response_headers.apply_response(response);
-    }
+    edit(session, response, ctx);
     Ok(())
+}
+
+/// Takes an answer, wherever it was made, back through the route's filters and edits.
+pub(crate) fn edit(session: &Session, response: &mut ResponseHeader, ctx: &mut RequestCtx) {
+    let Some(snapshot) = ctx.snapshot.clone() else { return };
+    let Some(route) = ctx.route.map(|index| &snapshot.table.routes[index]) else { return };
+    if let Action::Forward(forward) = &route.action
+        && !forward.filters.is_empty()
+    {
+        forward.filters.on_response(response, &mut exchange(session, route, &mut ctx.memory));
+    }
+    route.response_headers.response(response);
+}
+
+/// What filters may know of the request.
+pub(crate) fn exchange<'a>(session: &Session, route: &'a Route, memory: &'a mut Memory) -> Exchange<'a> {
+    let client = session.client_addr().and_then(|a| a.as_inet()).map(|a| a.ip().to_canonical());
+    Exchange::new(route.name.as_str(), client.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()), "http", memory)
 }
 
 /// Ends a stream whose time is up. A stream that stands still ends by the read timeout; one that trickles, here.

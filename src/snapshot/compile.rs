@@ -18,7 +18,7 @@ use crate::filter::headers::Edits;
 use crate::filter::redirect::Redirect;
 use crate::filter::respond::Respond;
 use crate::filter::rewrite::Rewrite;
-use crate::filter::{Chain, Registry};
+use crate::filter::Registry;
 use crate::observe::Metrics;
 use crate::observe::access::AccessLog;
 use crate::route::{Router, Rule};
@@ -109,6 +109,12 @@ impl Plan {
         Ok(Self { table, clusters: planned.into(), live })
     }
 
+    /// Whether a cluster of this config asks this question.
+    pub fn asks(&self, cluster: &Name, fingerprint: u64) -> bool {
+        let found = self.clusters.binary_search_by(|planned| planned.name.cmp(cluster));
+        found.is_ok_and(|index| self.clusters[index].fingerprint == fingerprint)
+    }
+
     /// The next snapshot.
     pub fn snapshot(&self, step: Step<'_>, roster: &mut Roster, around: &Surroundings) -> Snapshot {
         let Step { previous, members, access_log, cause, now } = step;
@@ -164,15 +170,15 @@ fn draft<'a>(
     around: &Surroundings,
 ) -> Result<Draft<'a>, Vec<Problem>> {
     let mut problems = Vec::new();
-    let response_headers = keep(&mut problems, Edits::new(&format!("{at}.response_headers"), &route.response_headers));
+    let response_headers = keep(&mut problems, Edits::compile(&route.response_headers, &format!("{at}.response_headers")));
     let action = match (&route.cluster, &route.redirect, &route.respond) {
         (Some(cluster), None, None) => {
             forward(at, route, cluster, live, around).map(|forward| Action::Forward(Box::new(forward)))
         }
         (None, Some(redirect), None) => {
-            Redirect::new(&format!("{at}.redirect"), redirect).map(Action::Redirect)
+            Redirect::compile(redirect, &format!("{at}.redirect")).map(Action::Redirect)
         }
-        (None, None, Some(respond)) => Respond::new(&format!("{at}.respond"), respond).map(Action::Respond),
+        (None, None, Some(respond)) => Respond::compile(respond, &format!("{at}.respond")).map(Action::Respond),
         _ => Err(vec![Problem::new(at, "a route has exactly one of `cluster`, `redirect` and `respond`")]),
     };
     let action = keep(&mut problems, action);
@@ -195,11 +201,12 @@ fn forward(
         let unknown = Problem::new(format!("{at}.cluster"), format!("unknown cluster `{cluster}`"));
         problems.push(unknown.did_you_mean(cluster.as_str(), live.clusters.keys().map(Name::as_str)));
     }
-    let filters = keep(&mut problems, around.filters.chain(&format!("{at}.filters"), &route.filters));
-    let request_headers = keep(&mut problems, Edits::new(&format!("{at}.request_headers"), &route.request_headers));
+    let named = route.filters.iter().map(|filter| (filter.name.as_str(), &filter.config));
+    let filters = keep(&mut problems, around.filters.chain(named, &format!("{at}.filters")));
+    let request_headers = keep(&mut problems, Edits::compile(&route.request_headers, &format!("{at}.request_headers")));
     let rewrite = route.rewrite.as_ref().map(|rewrite| {
         let path = route.r#match.path.as_ref();
-        Rewrite::new(&format!("{at}.rewrite"), rewrite, path)
+        Rewrite::compile(rewrite, path, &format!("{at}.rewrite"))
     });
     let rewrite = keep(&mut problems, rewrite.transpose());
     let host = route.host.as_ref().map(|host| {

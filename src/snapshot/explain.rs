@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 
 use crate::cluster::Cluster;
-use crate::config::live::Policy;
+use crate::config::live::{self, Policy};
 use crate::endpoint::Registry;
 use crate::route::RequestView;
 use crate::route::explain::Candidate;
@@ -60,11 +60,11 @@ impl Snapshot {
     /// Explains what it would do with a request. `ip`: the client's.
     pub fn explain(&self, request: &RequestView<'_>, ip: Option<IpAddr>) -> Explanation {
         let candidates = self.table.router.explain(request);
-        let won = self.table.router.find(request).map(|index| &self.table.routes[index]);
-        let (outcome, cluster) = match won.map(|route| &route.action) {
+        let won = self.table.router.find(request);
+        let won = won.map(|index| (&self.table.routes[index], &self.live.routes[index]));
+        let (outcome, cluster) = match won.map(|(route, _)| &route.action) {
             None => ("404 NR: no route matches".to_owned(), None),
-            Some(Action::Redirect(redirect)) => (format!("redirect {}", redirect.status()), None),
-            Some(Action::Respond(respond)) => (format!("respond {}", respond.status()), None),
+            Some(Action::Redirect(_) | Action::Respond(_)) => (won.map_or_else(String::new, |(_, w)| fixed(w)), None),
             Some(Action::Forward(forward)) => {
                 let cluster = &self.clusters[forward.cluster];
                 let told = tell(cluster, request, ip);
@@ -76,8 +76,17 @@ impl Snapshot {
                 (outcome, Some(told))
             }
         };
-        let route = won.map(|route| route.name.to_string());
+        let route = won.map(|(route, _)| route.name.to_string());
         Explanation { generation: self.generation, route, outcome, candidates, cluster }
+    }
+}
+
+/// An answer that needs no cluster, in words.
+fn fixed(route: &live::Route) -> String {
+    match (&route.redirect, &route.respond) {
+        (Some(redirect), _) => format!("redirect {} to {}", redirect.status, redirect.to),
+        (None, Some(respond)) => format!("respond {}", respond.status),
+        (None, None) => String::new(),
     }
 }
 
