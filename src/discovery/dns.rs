@@ -1,12 +1,13 @@
 //! Clusters from DNS: A and AAAA with a port from the file, or SRV, which brings port and weight.
 //!
-//! Why not ask through a resolver library: it hides what decides here. Consul answers 3 of 8 addresses over UDP, at random
-//! and *without* the truncation bit, all of them over TCP, and with a TTL of 0. A cache, or a library that prefers UDP,
-//! makes of that a set that changes every second. So only the codec is hickory's; the questions are our own:
+//! Why not ask through a resolver library: it hides what decides here. Over UDP Consul (seen with 1.8.7) cuts its answer to 3
+//! addresses, or with EDNS to what fits in the client's payload (74 A or 19 SRV records in 1232 bytes), drawn at random, *without* the
+//! truncation bit; over TCP it gives all; its TTL is 0. A cache, or a library that prefers UDP, makes of that a set that
+//! changes every second. So only the codec is hickory's; the questions are our own:
 //!
 //! - **TCP first**, for named resolvers and the system's alike, so that moving a line from the file to `resolv.conf` changes
-//!   nothing (dnsmasq forwards over the transport it was asked with, so the rule helps behind it too). UDP only where TCP does
-//!   not answer and has not for ten minutes ([`habit`]). The bad side: one short connection a question, at most one question
+//!   nothing (dnsmasq forwards over the transport it was asked with, so the rule helps behind it too). UDP, with EDNS, only where TCP
+//!   does not answer and has not for ten minutes ([`habit`]). The bad side: one short connection a question, at most one question
 //!   of each type per `min_ttl`; and where TCP never works, Consul's subset is taken for the whole, as nothing tells them apart.
 //! - **No cache**. The next question comes after the answer's TTL, within a floor and a cap ([`schedule`]).
 //! - **A failure is never an empty answer**: time-outs, SERVFAIL, REFUSED, a truncated or malformed reply are told as such, and the
