@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod balance;
+pub mod cli;
 pub mod config;
 pub mod discovery;
 pub mod endpoint;
