@@ -157,7 +157,8 @@ impl Builder {
         bind::check(&boot)?;
         let around = Arc::new(self.surroundings(&boot)?);
         let ready = Arc::new(Ready::new());
-        let cell = Arc::new(Cell::new(Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()))));
+        let cell =
+            Arc::new(Cell::new(Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()))));
         let writer = Writer::new(config, file.clone(), around.clone(), cell.clone(), ready.clone())
             .map_err(|problems| StartError::Config(places.place(problems)))?;
         let (inbox, changes) = Inbox::new();
@@ -210,7 +211,9 @@ impl Builder {
 
     fn load(&self) -> Result<(Config, Option<PathBuf>, load::Places), Vec<Problem>> {
         match &self.source {
-            Source::File(path) => load::file(path).map(|(config, places)| (config, Some(path.clone()), places)),
+            Source::File(path) => {
+                load::file(path).map(|(config, places)| (config, Some(path.clone()), places))
+            }
             Source::BuiltIn(config) => Ok(((**config).clone(), None, load::Places::default())),
         }
     }

@@ -16,7 +16,9 @@ use crate::app::Builder;
 /// A programmable L7 reverse proxy: finds services in Consul, routes, balances, and shows what it does.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "First steps:\n  tidegate demo                        two sample services, the proxy, the dashboard\n  tidegate check -c tidegate.yaml      every problem at once, with its line\n  tidegate run -c tidegate.yaml        serve; SIGHUP reloads, SIGTERM drains and stops")]
+#[command(
+    after_help = "First steps:\n  tidegate demo                        two sample services, the proxy, the dashboard\n  tidegate check -c tidegate.yaml      every problem at once, with its line\n  tidegate run -c tidegate.yaml        serve; SIGHUP reloads, SIGTERM drains and stops"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -63,7 +65,11 @@ pub fn main() -> ExitCode {
             check::run(&config, format, |config| Builder::new(config.clone()).problems())
         }
         Command::Explain(args) => explain::run(&args),
-        Command::Schema => schema::run(),
+        Command::Schema => match schema::run() {
+            Ok(()) => ExitCode::SUCCESS,
+            // The reader went away, as `head` does.
+            Err(_) => ExitCode::FAILURE,
+        },
         Command::Demo(args) => {
             log::init("warn");
             demo::run(&args)

@@ -132,7 +132,8 @@ impl Lifecycle {
         }
         self.cell.load().access_log.finish(LAST_WORDS);
         if let Some(path) = &self.pid_file {
-            let own = std::fs::read_to_string(path).is_ok_and(|text| text.trim() == std::process::id().to_string());
+            let own =
+                std::fs::read_to_string(path).is_ok_and(|text| text.trim() == std::process::id().to_string());
             if own {
                 let _ = std::fs::remove_file(path);
             }
@@ -155,9 +156,7 @@ impl Signals {
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
-        let listen = |kind| {
-            signal(kind).map_err(|error| warn!(%error, "cannot listen for a signal")).ok()
-        };
+        let listen = |kind| signal(kind).map_err(|error| warn!(%error, "cannot listen for a signal")).ok();
         let kinds = || [listen(SignalKind::terminate()), listen(SignalKind::interrupt())];
         let which = Self::first(kinds()).await;
         self.ready.drain();

@@ -52,7 +52,13 @@ impl World for Process {
     fn routes(&self) -> Vec<view::Route> {
         let snapshot = self.cell.load();
         let written = &snapshot.live.routes;
-        snapshot.table.routes.iter().zip(written).map(|(route, w)| show_route(route, w, &snapshot.clusters)).collect()
+        snapshot
+            .table
+            .routes
+            .iter()
+            .zip(written)
+            .map(|(route, w)| show_route(route, w, &snapshot.clusters))
+            .collect()
     }
 
     fn clusters(&self) -> Vec<view::Cluster> {
@@ -112,7 +118,12 @@ impl World for Process {
         }
     }
 
-    async fn drain(&self, cluster: &str, address: SocketAddr, on: bool) -> Result<view::Endpoint, DrainError> {
+    async fn drain(
+        &self,
+        cluster: &str,
+        address: SocketAddr,
+        on: bool,
+    ) -> Result<view::Endpoint, DrainError> {
         let name: Name = cluster.parse().map_err(|_| DrainError::UnknownCluster)?;
         self.inbox.drain(name, address, on).await.map_err(|error| match error {
             control::DrainError::Cluster(_) => DrainError::UnknownCluster,

@@ -69,15 +69,16 @@ fn start(args: &Args) -> Result<ExitCode, String> {
         None => print!("{}", hints(&places)),
     }
     let samples = [("blue", places.blue), ("green", places.green)];
-    let builder = samples
-        .into_iter()
-        .fold(Builder::new(config), |builder, (name, address)| builder.service(sample::service(name, address)));
+    let builder = samples.into_iter().fold(Builder::new(config), |builder, (name, address)| {
+        builder.service(sample::service(name, address))
+    });
     Ok(builder.run())
 }
 
 /// The wanted address, or one beside it that nobody has. Held in `taken`, so that the next call gets another.
 fn free(wanted: SocketAddr, taken: &mut Vec<TcpListener>) -> std::io::Result<SocketAddr> {
-    let listener = TcpListener::bind(wanted).or_else(|_| TcpListener::bind(SocketAddr::new(wanted.ip(), 0)))?;
+    let listener =
+        TcpListener::bind(wanted).or_else(|_| TcpListener::bind(SocketAddr::new(wanted.ip(), 0)))?;
     let address = listener.local_addr()?;
     taken.push(listener);
     Ok(address)

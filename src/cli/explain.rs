@@ -14,7 +14,9 @@ use crate::config::Problem;
 
 /// The command's arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tidegate explain -c tidegate.yaml GET http://shop.example.com/checkout -H 'x-beta: 1'\n  tidegate explain --admin http://127.0.0.1:9901 GET /checkout -H 'host: shop.example.com'")]
+#[command(
+    after_help = "Examples:\n  tidegate explain -c tidegate.yaml GET http://shop.example.com/checkout -H 'x-beta: 1'\n  tidegate explain --admin http://127.0.0.1:9901 GET /checkout -H 'host: shop.example.com'"
+)]
 #[group(skip)]
 pub(super) struct Args {
     /// Decide by this config file
@@ -87,7 +89,8 @@ fn from_file(file: PathBuf, ask: &Ask) -> Result<Value, String> {
 }
 
 fn from_admin(admin: &str, token_file: Option<&PathBuf>, ask: &Ask) -> Result<Value, String> {
-    let token = token_file.map(std::fs::read_to_string).transpose().map_err(|e| format!("the token file: {e}"))?;
+    let token =
+        token_file.map(std::fs::read_to_string).transpose().map_err(|e| format!("the token file: {e}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|e| e.to_string())?.block_on(async {
         let client = reqwest::Client::builder().no_proxy().build().map_err(|e| e.to_string())?;

@@ -9,7 +9,9 @@ use tracing_subscriber::EnvFilter;
 /// Pingora logs a line for every client that goes away; what matters of those is in the access log, so only its servers' own
 /// messages pass.
 pub(super) fn init(level: &str) {
-    let quiet = format!("{level},pingora_proxy=off,pingora_core=error,h2=error,hyper=error,reqwest=error,hickory_proto=error,hickory_resolver=error");
+    let quiet = format!(
+        "{level},pingora_proxy=off,pingora_core=error,h2=error,hyper=error,reqwest=error,hickory_proto=error,hickory_resolver=error"
+    );
     let filter = std::env::var("TIDEGATE_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
     let filter = filter.unwrap_or_else(|| EnvFilter::new(quiet));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

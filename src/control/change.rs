@@ -13,7 +13,12 @@ pub enum Change {
     /// Read the config file again. `cause` is `SIGHUP`, `file` or `api`.
     Reload { cause: &'static str, reply: Option<oneshot::Sender<Result<Applied, Rejected>>> },
     /// Take an endpoint out for new requests, or back.
-    Drain { cluster: Name, address: SocketAddr, on: bool, reply: oneshot::Sender<Result<Applied, DrainError>> },
+    Drain {
+        cluster: Name,
+        address: SocketAddr,
+        on: bool,
+        reply: oneshot::Sender<Result<Applied, DrainError>>,
+    },
 }
 
 /// The change serves.

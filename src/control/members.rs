@@ -46,9 +46,8 @@ impl Book {
     /// Forgets answers that none of these configs asks for.
     pub fn retain(&mut self, configs: &[&Live]) {
         self.0.retain(|(name, fingerprint), _| {
-            let asks = |live: &&Live| {
-                live.clusters.get(name).is_some_and(|c| c.fingerprint() == *fingerprint)
-            };
+            let asks =
+                |live: &&Live| live.clusters.get(name).is_some_and(|c| c.fingerprint() == *fingerprint);
             configs.iter().any(|live| asks(live))
         });
     }

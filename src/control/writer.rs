@@ -182,7 +182,10 @@ impl Writer {
 
     async fn candidate(&self) -> Result<Candidate, Vec<Problem>> {
         let Some(file) = self.file.clone() else {
-            return Err(vec![Problem::new("", "this process runs a built-in config; there is no file to reload")]);
+            return Err(vec![Problem::new(
+                "",
+                "this process runs a built-in config; there is no file to reload",
+            )]);
         };
         let around = self.around.clone();
         let running = self.cell.load();
@@ -198,7 +201,8 @@ impl Writer {
             let plan = Plan::new(Arc::new(live), &around).map_err(|p| places.place(p))?;
             Ok(Candidate { boot, plan, access_log })
         });
-        work.await.unwrap_or_else(|e| Err(vec![Problem::new("", format!("the config could not be compiled: {e}"))]))
+        work.await
+            .unwrap_or_else(|e| Err(vec![Problem::new("", format!("the config could not be compiled: {e}"))]))
     }
 
     fn promote_if_warm(&mut self) {
@@ -242,7 +246,10 @@ impl Writer {
         let access_log = access_log.unwrap_or_else(|| previous.access_log.clone());
         let step = Step { previous: &previous, members: &members, access_log, cause, now };
         let snapshot = Arc::new(plan.snapshot(step, &mut self.roster, &self.around));
-        if snapshot.digest == previous.digest && Arc::ptr_eq(&snapshot.access_log, &previous.access_log) && previous.generation > 0 {
+        if snapshot.digest == previous.digest
+            && Arc::ptr_eq(&snapshot.access_log, &previous.access_log)
+            && previous.generation > 0
+        {
             return;
         }
         self.cell.publish(snapshot.clone());
@@ -281,8 +288,12 @@ impl Writer {
     /// Tells readiness what of the serving config is still unanswered, until all of it was answered once.
     fn note_ready(&self) {
         let Some(plan) = self.serving.as_ref().filter(|_| !self.ready.reached()) else { return };
-        let mut awaited: Vec<_> =
-            self.book.missing(&plan.live).iter().map(|(name, _)| format!("members of cluster `{name}`")).collect();
+        let mut awaited: Vec<_> = self
+            .book
+            .missing(&plan.live)
+            .iter()
+            .map(|(name, _)| format!("members of cluster `{name}`"))
+            .collect();
         awaited.sort();
         self.ready.await_only(awaited);
     }

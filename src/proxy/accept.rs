@@ -70,7 +70,8 @@ impl Proxy {
                 ctx.deadline = forward.timeout.map(|timeout| ctx.start + timeout);
                 ctx.key = {
                     let request = session.req_header();
-                    let source = session.client_addr().and_then(|a| a.as_inet()).map(std::net::SocketAddr::ip);
+                    let source =
+                        session.client_addr().and_then(|a| a.as_inet()).map(std::net::SocketAddr::ip);
                     cluster.hash.key(&request.headers, request.uri.query(), source)
                 };
                 if forward.filters.is_empty() {
@@ -136,7 +137,11 @@ async fn answer(session: &mut Session, ctx: &mut RequestCtx, made: Answer) -> Re
 }
 
 /// Writes header and body with their framing.
-pub(crate) async fn send(session: &mut Session, mut header: ResponseHeader, body: bytes::Bytes) -> Result<()> {
+pub(crate) async fn send(
+    session: &mut Session,
+    mut header: ResponseHeader,
+    body: bytes::Bytes,
+) -> Result<()> {
     let status = header.status.as_u16();
     let bodiless = status < 200 || status == 204 || status == 304;
     if !bodiless {

@@ -39,7 +39,9 @@ fn normal(text: &str) -> Option<Cow<'_, str>> {
         (&text[..end], &text[end..])
     };
     let port_fits = match port.strip_prefix(':') {
-        Some(digits) => digits.is_empty() || (digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok()),
+        Some(digits) => {
+            digits.is_empty() || (digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok())
+        }
         None => port.is_empty(),
     };
     let literal = name.starts_with('[');
@@ -78,7 +80,10 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for text in ["a b", "a/b", "a,b", ":80", "a:x", "a:99999", "a:80:80", "[::1", "[zz]", "a?b", "a@b", "a\\b", "ä", "."] {
+        for text in [
+            "a b", "a/b", "a,b", ":80", "a:x", "a:99999", "a:80:80", "[::1", "[zz]", "a?b", "a@b", "a\\b",
+            "ä", ".",
+        ] {
             assert_eq!(normal(text), None, "{text}");
         }
     }

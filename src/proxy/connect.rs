@@ -87,7 +87,12 @@ pub(crate) fn failed(ctx: &mut RequestCtx, mut error: Box<Error>) -> Box<Error> 
 }
 
 /// The connection broke, on either side, or the time was up.
-pub(crate) fn broke(session: &Session, ctx: &mut RequestCtx, mut error: Box<Error>, reused: bool) -> Box<Error> {
+pub(crate) fn broke(
+    session: &Session,
+    ctx: &mut RequestCtx,
+    mut error: Box<Error>,
+    reused: bool,
+) -> Box<Error> {
     let by_endpoint = *error.esource() == ErrorSource::Upstream;
     let timed_out = matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
     if by_endpoint {
@@ -126,7 +131,9 @@ impl BodyHint for Session {
             return false;
         }
         match headers.get(http::header::CONTENT_LENGTH) {
-            Some(length) => length.to_str().ok().and_then(|l| l.parse().ok()).is_some_and(|l: u64| l <= limit),
+            Some(length) => {
+                length.to_str().ok().and_then(|l| l.parse().ok()).is_some_and(|l: u64| l <= limit)
+            }
             // HTTP/2 may send a body without saying how long it is; HTTP/1.1 without a length has none.
             None => self.req_header().version != http::Version::HTTP_2 || self.req_header().method.is_safe(),
         }

@@ -116,7 +116,10 @@ impl Drop for InFlight {
 }
 
 /// The time, where a request meets the clock.
-#[expect(clippy::disallowed_methods, reason = "requests are timed by the real clock; their decisions take it as an argument")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "requests are timed by the real clock; their decisions take it as an argument"
+)]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }

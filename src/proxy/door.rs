@@ -86,7 +86,12 @@ impl Door {
     }
 
     /// Counts and logs a request that never reached a phase of the proxy.
-    fn refused(&self, ending: Ending, local: Option<std::net::SocketAddr>, client: Option<std::net::SocketAddr>) {
+    fn refused(
+        &self,
+        ending: Ending,
+        local: Option<std::net::SocketAddr>,
+        client: Option<std::net::SocketAddr>,
+    ) {
         let index = self.proxy.listener(local);
         let listener = &self.proxy.listeners[index];
         let (counter, status, flag) = match ending {

@@ -27,7 +27,8 @@ impl Proxy {
             && ctx.attempts > 1
         {
             let failed = matches!(ctx.flag, Some(Flag::UF | Flag::UC | Flag::UT | Flag::UH));
-            let counter = if failed { &cluster.metrics.retry_failure } else { &cluster.metrics.retry_success };
+            let counter =
+                if failed { &cluster.metrics.retry_failure } else { &cluster.metrics.retry_success };
             counter.inc_by(u64::from(ctx.attempts - 1));
         }
         if !snapshot.access_log.enabled() {

@@ -4,8 +4,8 @@
 //! whatever it said in `x-forwarded-*` or `forwarded` is replaced by what is known.
 
 use http::{HeaderValue, header};
-use pingora::{ErrorType, OrErr, Result};
 use pingora::http::RequestHeader;
+use pingora::{ErrorType, OrErr, Result};
 use pingora_proxy::Session;
 
 use crate::proxy::ctx::RequestCtx;

@@ -57,11 +57,20 @@ pub(crate) fn edit(session: &Session, response: &mut ResponseHeader, ctx: &mut R
 /// What filters may know of the request.
 pub(crate) fn exchange<'a>(session: &Session, route: &'a Route, memory: &'a mut Memory) -> Exchange<'a> {
     let client = session.client_addr().and_then(|a| a.as_inet()).map(|a| a.ip().to_canonical());
-    Exchange::new(route.name.as_str(), client.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()), "http", memory)
+    Exchange::new(
+        route.name.as_str(),
+        client.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
+        "http",
+        memory,
+    )
 }
 
 /// Ends a stream whose time is up. A stream that stands still ends by the read timeout; one that trickles, here.
-pub(crate) fn body(_session: &Session, end: bool, ctx: &mut RequestCtx) -> Result<Option<std::time::Duration>> {
+pub(crate) fn body(
+    _session: &Session,
+    end: bool,
+    ctx: &mut RequestCtx,
+) -> Result<Option<std::time::Duration>> {
     if !end && ctx.deadline.is_some_and(|deadline| now() > deadline) {
         ctx.flag = Some(Flag::UT);
         let error = Error::explain(ErrorType::ReadTimedout, "the request's time is up");
@@ -77,7 +86,12 @@ fn nominated(response: &mut ResponseHeader) {
     let names: Vec<_> = text
         .split(',')
         .map(|name| name.trim().to_ascii_lowercase())
-        .filter(|name| !matches!(name.as_str(), "" | "close" | "keep-alive" | "upgrade" | "content-length" | "transfer-encoding"))
+        .filter(|name| {
+            !matches!(
+                name.as_str(),
+                "" | "close" | "keep-alive" | "upgrade" | "content-length" | "transfer-encoding"
+            )
+        })
         .collect();
     for name in names {
         response.remove_header(name.as_str());

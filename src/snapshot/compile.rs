@@ -4,6 +4,7 @@
 //! change of members makes a new snapshot from the same plan, and shares with the previous one every cluster whose
 //! members did not change.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -14,16 +15,16 @@ use crate::cluster::Cluster;
 use crate::config::live::{self, Live};
 use crate::config::{Name, Problem};
 use crate::endpoint::{Members, Roster};
+use crate::filter::Registry;
 use crate::filter::headers::Edits;
 use crate::filter::redirect::Redirect;
 use crate::filter::respond::Respond;
 use crate::filter::rewrite::Rewrite;
-use crate::filter::Registry;
 use crate::observe::Metrics;
 use crate::observe::access::AccessLog;
 use crate::route::{Router, Rule};
-use crate::snapshot::table::{ATTEMPTS, Action, Forward, IDLE_TIMEOUT, Route, TIMEOUT, Table};
 use crate::snapshot::Snapshot;
+use crate::snapshot::table::{ATTEMPTS, Action, Forward, IDLE_TIMEOUT, Route, TIMEOUT, Table};
 
 /// What every compilation of a process shares.
 #[derive(Debug)]
@@ -94,9 +95,10 @@ impl Plan {
             .map(|r| Rule { name: &r.name, priority: r.priority, conditions: &r.r#match })
             .collect();
         let router = Router::compile(&rules).map_err(|more| problems.extend(more));
+        let indexes: HashMap<_, _> = clusters.keys().enumerate().map(|(index, name)| (name, index)).collect();
         let mut drafts = Vec::with_capacity(routes.len());
         for (index, route) in routes.iter().enumerate() {
-            match draft(&format!("routes[{index}]"), route, &live, around) {
+            match draft(&format!("routes[{index}]"), route, &indexes, around) {
                 Ok(draft) => drafts.push(draft),
                 Err(more) => problems.extend(more),
             }
@@ -166,19 +168,22 @@ impl std::fmt::Debug for Step<'_> {
 fn draft<'a>(
     at: &str,
     route: &'a live::Route,
-    live: &Live,
+    indexes: &HashMap<&Name, usize>,
     around: &Surroundings,
 ) -> Result<Draft<'a>, Vec<Problem>> {
     let mut problems = Vec::new();
-    let response_headers = keep(&mut problems, Edits::compile(&route.response_headers, &format!("{at}.response_headers")));
+    let response_headers =
+        keep(&mut problems, Edits::compile(&route.response_headers, &format!("{at}.response_headers")));
     let action = match (&route.cluster, &route.redirect, &route.respond) {
         (Some(cluster), None, None) => {
-            forward(at, route, cluster, live, around).map(|forward| Action::Forward(Box::new(forward)))
+            forward(at, route, cluster, indexes, around).map(|forward| Action::Forward(Box::new(forward)))
         }
         (None, Some(redirect), None) => {
             Redirect::compile(redirect, &format!("{at}.redirect")).map(Action::Redirect)
         }
-        (None, None, Some(respond)) => Respond::compile(respond, &format!("{at}.respond")).map(Action::Respond),
+        (None, None, Some(respond)) => {
+            Respond::compile(respond, &format!("{at}.respond")).map(Action::Respond)
+        }
         _ => Err(vec![Problem::new(at, "a route has exactly one of `cluster`, `redirect` and `respond`")]),
     };
     let action = keep(&mut problems, action);
@@ -192,18 +197,19 @@ fn forward(
     at: &str,
     route: &live::Route,
     cluster: &Name,
-    live: &Live,
+    indexes: &HashMap<&Name, usize>,
     around: &Surroundings,
 ) -> Result<Forward, Vec<Problem>> {
     let mut problems = Vec::new();
-    let index = live.clusters.keys().position(|name| name == cluster);
+    let index = indexes.get(cluster).copied();
     if index.is_none() {
         let unknown = Problem::new(format!("{at}.cluster"), format!("unknown cluster `{cluster}`"));
-        problems.push(unknown.did_you_mean(cluster.as_str(), live.clusters.keys().map(Name::as_str)));
+        problems.push(unknown.did_you_mean(cluster.as_str(), indexes.keys().map(|name| name.as_str())));
     }
     let named = route.filters.iter().map(|filter| (filter.name.as_str(), &filter.config));
     let filters = keep(&mut problems, around.filters.chain(named, &format!("{at}.filters")));
-    let request_headers = keep(&mut problems, Edits::compile(&route.request_headers, &format!("{at}.request_headers")));
+    let request_headers =
+        keep(&mut problems, Edits::compile(&route.request_headers, &format!("{at}.request_headers")));
     let rewrite = route.rewrite.as_ref().map(|rewrite| {
         let path = route.r#match.path.as_ref();
         Rewrite::compile(rewrite, path, &format!("{at}.rewrite"))

@@ -64,7 +64,9 @@ impl Snapshot {
         let won = won.map(|index| (&self.table.routes[index], &self.live.routes[index]));
         let (outcome, cluster) = match won.map(|(route, _)| &route.action) {
             None => ("404 NR: no route matches".to_owned(), None),
-            Some(Action::Redirect(_) | Action::Respond(_)) => (won.map_or_else(String::new, |(_, w)| fixed(w)), None),
+            Some(Action::Redirect(_) | Action::Respond(_)) => {
+                (won.map_or_else(String::new, |(_, w)| fixed(w)), None)
+            }
             Some(Action::Forward(forward)) => {
                 let cluster = &self.clusters[forward.cluster];
                 let told = tell(cluster, request, ip);

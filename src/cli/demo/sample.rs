@@ -30,7 +30,8 @@ impl ServeHttp for Sample {
         let length = body.len();
         let mut response = Response::new(body.into_bytes());
         let headers = response.headers_mut();
-        headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers
+            .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(http::header::CONTENT_LENGTH, length.into());
         headers.insert("x-sample", http::HeaderValue::from_static(self.name));
         response
