@@ -256,6 +256,7 @@ async fn with_an_empty_token_file_nothing_is_sent() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path: PathBuf = file.path().into();
     let bed = Bed::new(|live| live.consul.token_file = Some(path)).await;
+    assert_eq!(bed.statuses.awaiting_of(&bed.live.borrow()), [name("web")]);
     bed.fake.script([good(50, &[])]).await;
     bed.until(|s| s.errors.contains_key("no_token")).await;
     assert!(bed.fake.requests().await.is_empty());
