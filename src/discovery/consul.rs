@@ -218,3 +218,6 @@ fn failed(subscribers: &[Subscriber], error: &Error) {
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
+
+#[cfg(test)]
+mod tests;

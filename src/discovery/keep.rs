@@ -181,7 +181,7 @@ impl Keeper {
                 self.statuses.edit(cluster, |record| {
                     record.origin = Some(Origin::Live);
                     record.degraded = degraded;
-                    record.success = if degraded { record.success } else { Some(at) };
+                    record.success = Some(at);
                 });
                 (change, at)
             }

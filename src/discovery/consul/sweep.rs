@@ -5,8 +5,8 @@
 //! service without an index, [`AT_ONCE`] at a time, and skips those whose index did not move. Beside the
 //! triggers a sweep comes every [`EVERY`], for what a trigger may have missed.
 //!
-//! The bad side: any change in the catalog costs a read of every service here. So sweeps are at least a second apart after
-//! a burst of two, and take at most a quarter of the time. That is what `max_watchers` trades against connections.
+//! The bad side: any change in the catalog costs a read of every service here. So sweeps go
+//! through the same token bucket as the questions of one watcher, and take at most a quarter of the time. That is what `max_watchers` trades against connections.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,7 +39,6 @@ pub(super) struct Sweep {
     wake: Arc<Notify>,
     bucket: Bucket,
     backoff: Backoff,
-    heard: bool,
     failing: bool,
     unsure_until: Option<Instant>,
     rng: fastrand::Rng,
@@ -66,9 +65,8 @@ impl Sweep {
             wanted,
             known: BTreeMap::new(),
             wake: Arc::default(),
-            bucket: Bucket::new(2, 1.0),
+            bucket: Bucket::service(),
             backoff: Backoff::default(),
-            heard: false,
             failing: false,
             unsure_until: None,
             rng: fastrand::Rng::new(),
@@ -157,10 +155,10 @@ impl Sweep {
 
     fn apply(&mut self, key: &Key, subscribers: &Arc<[Subscriber]>, answer: Answer) -> Result<(), Error> {
         let now = now();
-        if self.failing && self.heard {
+        if self.failing {
             self.unsure_until = Some(now + UNSURE);
         }
-        (self.failing, self.heard) = (false, true);
+        self.failing = false;
         let before = self.known.get(key);
         if before.is_some_and(|(known, _)| answer.index < known.index) {
             self.unsure_until = Some(now + UNSURE);

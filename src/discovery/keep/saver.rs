@@ -37,9 +37,9 @@ impl Saver {
         }
     }
 
-    /// A source was heard.
+    /// A source was heard. The first time too: what came from disk may be right, but its age there is not any more.
     pub(super) fn heard(&mut self, now: Instant) {
-        if self.last.is_some_and(|last| now.saturating_duration_since(last) >= REFRESH) {
+        if self.last.is_none_or(|last| now.saturating_duration_since(last) >= REFRESH) {
             self.changed(now);
         }
     }

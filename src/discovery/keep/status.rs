@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::config::Name;
+use crate::config::{Live, Name};
 
 /// The states of all sources. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +30,7 @@ pub struct SourceStatus {
     pub members: usize,
     /// How many of them are served only because their removal is held.
     pub held: usize,
-    /// Since the source was last heard in good order. None: not in the life of this process.
+    /// Since the last proper answer, a degraded one included. None: there was none in the life of this process.
     pub last_success_age_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<LastError>,
@@ -94,10 +94,19 @@ impl Statuses {
         self.lock().iter().map(|(cluster, record)| record.at(cluster, now)).collect()
     }
 
-    /// The clusters that had no answer of any kind yet, from the source or from disk.
+    /// The clusters that had no answer of any kind yet, from the source or from disk. Knows of a cluster only once its source
+    /// was started; at start-up ask [`Statuses::awaiting_of`].
     pub fn awaiting(&self) -> Vec<Name> {
         let records = self.lock();
         records.iter().filter(|(_, r)| r.origin.is_none()).map(|(cluster, _)| cluster.clone()).collect()
+    }
+
+    /// The clusters of `live` that are discovered and had no answer of any kind yet, started or not.
+    pub fn awaiting_of(&self, live: &Live) -> Vec<Name> {
+        let records = self.lock();
+        let discovered = live.clusters.iter().filter(|(_, c)| c.consul.is_some() || c.dns.is_some());
+        let answered = |name: &Name| records.get(name).is_some_and(|r| r.origin.is_some());
+        discovered.filter(|(name, _)| !answered(name)).map(|(name, _)| name.clone()).collect()
     }
 
     pub(crate) fn edit(&self, cluster: &Name, edit: impl FnOnce(&mut Record)) {
