@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(tap.read(&mut buffer).await.unwrap(), 8);
         let trickle = tokio::spawn(async move {
             loop {
-                tokio::time::sleep(Duration::from_secs(3)).await;
+                sleep(Duration::from_secs(3)).await;
                 if far.write_all(b"x").await.is_err() {
                     return;
                 }
