@@ -67,7 +67,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
 fn ask(args: &Args) -> Result<Ask, String> {
     let mut headers = std::collections::BTreeMap::<String, Values>::new();
     for header in &args.headers {
-        let (name, value) = header.split_once(':').ok_or(format!("`{header}` is not `name: value`"))?;
+        let (name, value) =
+            header.split_once(':').ok_or_else(|| format!("`{header}` is not `name: value`"))?;
         let value = value.trim().to_owned();
         let values = match headers.remove(name.trim()) {
             None => Values::One(value),

@@ -48,7 +48,7 @@ impl Book {
         self.0.retain(|(name, fingerprint), _| {
             let asks =
                 |live: &&Live| live.clusters.get(name).is_some_and(|c| c.fingerprint() == *fingerprint);
-            configs.iter().any(|live| asks(live))
+            configs.iter().any(asks)
         });
     }
 }

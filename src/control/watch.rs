@@ -49,7 +49,7 @@ fn watcher(file: &Path, send: mpsc::UnboundedSender<()>) -> notify::Result<Recom
             let _ = send.send(());
         }
     })?;
-    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     watcher.watch(folder, RecursiveMode::NonRecursive)?;
     Ok(watcher)
 }

@@ -1,5 +1,7 @@
 //! What the client sees of the endpoint's answer, and the deadline while it streams.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use http::header;
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
@@ -13,6 +15,9 @@ use crate::snapshot::{Action, Route};
 /// Fields that are between the endpoint and us only (RFC 9110 7.6.1). Pingora handles `connection`, `transfer-encoding` and
 /// `upgrade` itself.
 const HOP_BY_HOP: [&str; 2] = ["keep-alive", "proxy-connection"];
+
+/// What stands for a client whose address is not known, as on a Unix socket.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// Edits the header. Interim answers (1xx) pass as they are.
 pub(crate) fn header(session: &Session, response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
@@ -57,12 +62,7 @@ pub(crate) fn edit(session: &Session, response: &mut ResponseHeader, ctx: &mut R
 /// What filters may know of the request.
 pub(crate) fn exchange<'a>(session: &Session, route: &'a Route, memory: &'a mut Memory) -> Exchange<'a> {
     let client = session.client_addr().and_then(|a| a.as_inet()).map(|a| a.ip().to_canonical());
-    Exchange::new(
-        route.name.as_str(),
-        client.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
-        "http",
-        memory,
-    )
+    Exchange::new(route.name.as_str(), client.unwrap_or(UNKNOWN), "http", memory)
 }
 
 /// Ends a stream whose time is up. A stream that stands still ends by the read timeout; one that trickles, here.

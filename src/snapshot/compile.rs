@@ -181,9 +181,8 @@ fn draft<'a>(
         (None, Some(redirect), None) => {
             Redirect::compile(redirect, &format!("{at}.redirect")).map(Action::Redirect)
         }
-        (None, None, Some(respond)) => {
-            Respond::compile(respond, &format!("{at}.respond")).map(Action::Respond)
-        }
+        (None, None, Some(respond)) => Respond::compile(respond, &format!("{at}.respond"))
+            .map(|respond| Action::Respond(Box::new(respond))),
         _ => Err(vec![Problem::new(at, "a route has exactly one of `cluster`, `redirect` and `respond`")]),
     };
     let action = keep(&mut problems, action);

@@ -52,7 +52,7 @@ pub struct Route {
 pub enum Action {
     Forward(Box<Forward>),
     Redirect(Redirect),
-    Respond(Respond),
+    Respond(Box<Respond>),
 }
 
 /// How a request is sent on.
