@@ -6,10 +6,11 @@ use serde_json::json;
 use tokio::process::Command;
 use tokio::time::sleep;
 
-use super::support::probe::{Cost, ask};
+use super::support::probe::{Cost, ask, long};
 use super::support::{Agent, Backend, Load, Tidegate, TidegateProcess, eventually, http};
 use super::{SOON, reload};
 
+/// With `TIDEGATE_LONG=1` five times as many.
 const RELOADS: usize = 100;
 const WARM_UP: usize = 20;
 
@@ -67,9 +68,10 @@ async fn cost(tidegate: &TidegateProcess) -> (Cost, usize) {
 async fn a_hundred_reloads_fail_no_request_and_nothing_grows() {
     let Some((agent, backends, tidegate)) = bed().await else { return };
     let load = Load::new(tidegate.addr("http")).connections(4);
+    let reloads = if long() { 5 * RELOADS } else { RELOADS };
     let work = async {
         let mut seen = Vec::new();
-        for n in 1..=RELOADS {
+        for n in 1..=reloads {
             let text = format!("access_log: {{ path: none }}\n{}", config(n, &agent.address(), &backends));
             tidegate.write_live(&text);
             let before = tidegate.generation().await;
@@ -90,7 +92,7 @@ async fn a_hundred_reloads_fail_no_request_and_nothing_grows() {
     stop_wrk(wrk).await;
     let (first, last) = (seen[0], seen[seen.len() - 1]);
     eprintln!(
-        "{RELOADS} reloads: {} requests, slowest {:?}; after {WARM_UP}: {first:?}, at the end: {last:?}",
+        "{reloads} reloads: {} requests, slowest {:?}; after {WARM_UP}: {first:?}, at the end: {last:?}",
         report.ok, report.slowest
     );
     assert!(last.0.rss_kib <= first.0.rss_kib + GROWTH_KIB, "memory grows: {seen:?}");
