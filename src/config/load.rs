@@ -46,7 +46,7 @@ pub fn file(path: &Path) -> Result<(Config, Places), Vec<Problem>> {
     attempt(path).finish()
 }
 
-/// As [`file`], for a text that is already in memory; `path` names it in problems, and its folder is where
+/// As [`file()`], for a text that is already in memory; `path` names it in problems, and its folder is where
 /// relative paths start.
 ///
 /// # Errors
