@@ -115,6 +115,19 @@ impl Builder {
         self.snapshot().err().unwrap_or_default()
     }
 
+    /// What is valid and odd: routes that can never win.
+    pub fn warnings(&self) -> Vec<Problem> {
+        let Ok(snapshot) = self.snapshot() else { return Vec::new() };
+        let name = |index: usize| &snapshot.table.routes[index].name;
+        let told = |(hidden, by): (usize, usize)| {
+            let what =
+                format!("`{}` can never win: `{}` takes all of its requests first", name(hidden), name(by));
+            Problem::new(format!("routes[{hidden}]"), what)
+                .hint("see \"which route wins\" in the README, or set `priority`")
+        };
+        snapshot.table.router.shadowed().into_iter().map(told).collect()
+    }
+
     /// The snapshot that the config gives while no source has answered: static clusters have members, others none.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::app::Builder;
+use crate::config::Config;
 
 /// A programmable L7 reverse proxy: finds services in Consul, routes, balances, and shows what it does.
 #[derive(Debug, Parser)]
@@ -62,7 +63,8 @@ pub fn main() -> ExitCode {
             Builder::file(config).run()
         }
         Command::Check { config, format } => {
-            check::run(&config, format, |config| Builder::new(config.clone()).problems())
+            let builder = |config: &Config| Builder::new(config.clone());
+            check::run(&config, format, |c| builder(c).problems(), |c| builder(c).warnings())
         }
         Command::Explain(args) => explain::run(&args),
         Command::Schema => match schema::run() {

@@ -56,7 +56,7 @@ pub fn text_of(text: &str, path: &Path) -> Result<(Config, Places), Vec<Problem>
     attempt_text(text, path, &from_environment).finish()
 }
 
-/// As [`file`], but gives what could be read beside the problems, so that `tidegate check` can look on.
+/// As [`file()`], but gives what could be read beside the problems, so that `tidegate check` can look on.
 pub fn attempt(path: &Path) -> Attempt {
     match read::text(path) {
         Ok(text) => attempt_text(&text, path, &from_environment),
