@@ -282,8 +282,20 @@ async fn tls_with_a_client_certificate_and_the_name_in_the_certificate() {
         live.consul.server_name = Some("other.dc1.consul".into());
     });
     wrong_name.status_until(|s| s.errors.contains_key("tls")).await;
-    let unknown_ca = Bed::new(address, |_| {});
-    unknown_ca.status_until(|s| s.errors.contains_key("tls")).await;
+
+    // An authority that is not the agent's, until its file is replaced.
+    let elsewhere = tempfile::tempdir().unwrap();
+    consul::consul(elsewhere.path(), &["tls", "ca", "create"]);
+    let rotated = elsewhere.path().join("consul-agent-ca.pem");
+    let mut bed = Bed::new(address, |live| {
+        live.consul.ca = Some(rotated.clone());
+        live.consul.cert = Some(cert.clone());
+        live.consul.key = Some(key.clone());
+        live.consul.server_name = Some("server.dc1.consul".into());
+    });
+    bed.status_until(|s| s.errors.contains_key("tls")).await;
+    std::fs::copy(&ca, &rotated).unwrap();
+    bed.count("web", 2).await;
 }
 
 #[tokio::test]

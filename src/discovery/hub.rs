@@ -169,10 +169,17 @@ impl Running {
             rules,
             max_age: live.consul.snapshot_max_age.0,
         })));
-        let task = spec.source().map(|source| {
-            let answers = answers.clone();
-            Task::start(|stop| async move { source.run(answers, stop).await })
-        });
+        let task = match spec.source() {
+            None => None,
+            Some(Ok(source)) => {
+                let answers = answers.clone();
+                Some(Task::start(|stop| async move { source.run(answers, stop).await }))
+            }
+            Some(Err(why)) => {
+                answers.failed("config", &why, tokio::time::Instant::now().into_std());
+                None
+            }
+        };
         self.clusters.insert(name.clone(), Cluster { spec, answers, task });
     }
 
@@ -243,12 +250,12 @@ impl Spec {
         consul.or_else(|| cluster.dns.clone().map(Self::Dns))
     }
 
-    /// The source of a cluster that has one of its own.
-    fn source(&self) -> Option<Box<dyn Source>> {
+    /// The source of a cluster that has one of its own, or why its spec cannot be used.
+    fn source(&self) -> Option<Result<Box<dyn Source>, String>> {
         match self {
             Self::Consul(_) => None,
-            // JOIN(dns): `Some(Box::new(DnsSource::new(dns)))` once `discovery::dns` is there.
-            Self::Dns(_) => None,
+            // JOIN(dns): Some(DnsSource::new(spec).map(|source| Box::new(source) as Box<dyn Source>))
+            Self::Dns(_spec) => None,
         }
     }
 

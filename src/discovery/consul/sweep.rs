@@ -6,7 +6,8 @@
 //! triggers a sweep comes every [`EVERY`], for what a trigger may have missed.
 //!
 //! The bad side: any change in the catalog costs a read of every service here. So sweeps go
-//! through the same token bucket as the questions of one watcher, and take at most a quarter of the time. That is what `max_watchers` trades against connections.
+//! through the same token bucket as the questions of one watcher, and take at most a quarter of the time (with
+//! a thousand services a change may wait a second or two). That is what `max_watchers` trades against connections.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ use crate::discovery::{Quality, Stop, stopped};
 
 const AT_ONCE: usize = 8;
 const EVERY: Duration = Duration::from_secs(60);
+/// After a sweep that a trigger asked for, how many times its length to rest.
+const REST: u32 = 3;
 /// How soon to look again while removals are held or doubted.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -80,32 +83,34 @@ impl Sweep {
             triggers.spawn(trigger.run(self.shared.clone(), self.datacenter.clone(), self.wake.clone()));
         }
         let wake = self.wake.clone();
+        let mut triggered = false;
         loop {
             let started = now();
             let swept = tokio::select! {
                 swept = self.sweep() => swept,
                 () = stopped(&mut stop) => return,
             };
-            let rest = (now() - started) * 3;
+            // Sweeps that nobody asked for are rare enough; one right after them need not wait.
+            let rest = if triggered { (now() - started) * REST } else { Duration::ZERO };
             let (least, most) = match swept {
                 Ok(()) => (rest.max(self.bucket.take(now())), self.patience()),
                 Err(error) => {
                     let wait = self.backoff.after(&error, &mut self.rng);
-                    (rest.min(EVERY).max(wait), wait)
+                    (wait, wait)
                 }
             };
             let due = async {
                 tokio::time::sleep(least).await;
                 tokio::select! {
-                    () = wake.notified() => {}
-                    _ = self.wanted.changed() => {}
-                    () = tokio::time::sleep(most.saturating_sub(least)) => {}
+                    () = wake.notified() => true,
+                    _ = self.wanted.changed() => true,
+                    () = tokio::time::sleep(most.saturating_sub(least)) => false,
                 }
             };
-            tokio::select! {
-                () = due => {}
+            triggered = tokio::select! {
+                triggered = due => triggered,
                 () = stopped(&mut stop) => return,
-            }
+            };
         }
     }
 
