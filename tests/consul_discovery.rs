@@ -215,7 +215,8 @@ async fn an_agent_that_comes_back_empty_takes_nothing_away() {
     agent.register("web", 3, json!({})).await;
     let members = bed.until("web", |m| m.len() == 3).await;
     assert_eq!(members.iter().map(|m| m.address.port()).collect::<Vec<_>>(), [1, 2, 3]);
-    // Nothing but an addition was ever published; the one that did not come back goes when the doubt is over.
+    // Nothing but an addition was ever published; the one that did not come back goes when the
+    // doubt is over.
     assert_eq!(bed.status_until(|s| s.held == 1).await.members, 3);
     let members = bed.until("web", |m| m.len() == 2).await;
     assert_eq!(members.iter().map(|m| m.address.port()).collect::<Vec<_>>(), [1, 3]);

@@ -1,12 +1,13 @@
 //! Sends a question to the agent and accepts nothing but a proper answer.
 //!
-//! The deadline of a blocking query is `wait` plus the sixteenth that Consul adds as jitter, plus ten seconds for a server
-//! that holds requests while it has no leader (7 s); it covers the body too. Shorter, and every quiet
-//! query fails; none, and a partition is noticed after fifteen minutes. Keep-alive probes find a dead host
-//! earlier, but a stopped process answers those, so the deadline stays the last word.
+//! The deadline of a blocking query is `wait` plus the sixteenth that Consul adds as jitter, plus
+//! ten seconds for a server that holds requests while it has no leader (7 s); it covers the body
+//! too. Shorter, and every quiet query fails; none, and a partition is noticed after fifteen
+//! minutes. Keep-alive probes find a dead host earlier, but a stopped process answers those, so the
+//! deadline stays the last word.
 //!
-//! Proxies of the environment are not used, redirects not followed: a service name with a slash in it makes Consul answer
-//! 301, and following that would read another service's instances.
+//! Proxies of the environment are not used, redirects not followed: a service name with a slash in
+//! it makes Consul answer 301, and following that would read another service's instances.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,7 +54,8 @@ pub struct Query<'a> {
     pub params: &'a [(&'a str, &'a str)],
     /// 0: answer at once.
     pub index: u64,
-    /// How long to wait for a change. Consul refuses values under a second that are not 0, and cuts those over 10 minutes.
+    /// How long to wait for a change. Consul refuses values under a second that are not 0, and cuts
+    /// those over 10 minutes.
     pub wait: Duration,
     pub consistency: Consistency,
 }
@@ -64,7 +66,8 @@ pub struct Answer {
     pub index: u64,
     /// Whether the server that answered knows a leader.
     pub known_leader: bool,
-    /// How far the answer may lag: the last contact with the leader, or the age in the agent's cache.
+    /// How far the answer may lag: the last contact with the leader, or the age in the agent's
+    /// cache.
     pub lag: Duration,
     /// How long the answer took.
     pub took: Duration,
@@ -106,8 +109,9 @@ impl Client {
         Ok(answer)
     }
 
-    /// After a time-out the pool may hold connections to nobody; after a TLS failure the files may have been renewed (Consul
-    /// hands out certificates for 72 hours). Queries in flight keep their connections.
+    /// After a time-out the pool may hold connections to nobody; after a TLS failure the files may
+    /// have been renewed (Consul hands out certificates for 72 hours). Queries in flight keep their
+    /// connections.
     fn renew(&self) {
         let now = u64::try_from(self.0.born.elapsed().as_millis()).unwrap_or(u64::MAX);
         let last = self.0.renewed.load(Ordering::Relaxed);

@@ -1,13 +1,15 @@
 //! Consul as a source: one object for all Consul clusters of a config.
 //!
-//! It is not one [`Source`](crate::discovery::Source) a cluster because clusters share what costs: two that name the same
-//! service in the same datacenter, and differ in tags or meta, share one [`watch`]er, and all share the connections, of which an agent
-//! allows 200 to all programs of a machine together. The first `max_watchers` services are watched by a blocking query each; those
+//! It is not one [`Source`](crate::discovery::Source) a cluster because clusters share what costs:
+//! two that name the same service in the same datacenter, and differ in tags or meta, share one
+//! [`watch`]er, and all share the connections, of which an agent allows 200 to all programs of a
+//! machine together. The first `max_watchers` services are watched by a blocking query each; those
 //! beyond are read by a [`sweep`] when the catalog says that anything changed.
 //!
-//! A change of config reconciles: a watcher whose service is still named goes on with its query in flight and only learns whom to
-//! tell. An abandoned blocking query keeps its connection slot at the agent until its wait ends, so cancelling and asking
-//! anew on every reload would lock out this program, and others of the machine.
+//! A change of config reconciles: a watcher whose service is still named goes on with its query in
+//! flight and only learns whom to tell. An abandoned blocking query keeps its connection slot at
+//! the agent until its wait ends, so cancelling and asking anew on every reload would lock out this
+//! program, and others of the machine.
 
 mod backoff;
 mod bucket;
@@ -165,7 +167,8 @@ impl Subscriber {
 // === impl Shared ===
 
 impl Shared {
-    /// Asks for a path. Reads that answer at once take turns, so that a start with many services is no stampede.
+    /// Asks for a path. Reads that answer at once take turns, so that a start with many services is
+    /// no stampede.
     async fn ask(&self, path: &[&str], key: (&Key, &[(&str, &str)]), ask: Ask) -> Result<Answer, Error> {
         let (key, params) = key;
         let mut all = params.to_vec();

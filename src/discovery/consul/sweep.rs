@@ -1,13 +1,16 @@
-//! Many services with few connections: two triggers that hang, and a sweep that reads all services when either wakes.
+//! Many services with few connections: two triggers that hang, and a sweep that reads all services
+//! when either wakes.
 //!
-//! `catalog/services` wakes for registrations, `health/state/any` for checks; neither sees everything, both together do. The
-//! second is asked with a filter that nothing passes, so it wakes just the same and answers three bytes. A sweep reads every
-//! service without an index, [`AT_ONCE`] at a time, and skips those whose index did not move. Beside the
-//! triggers a sweep comes every [`EVERY`], for what a trigger may have missed.
+//! `catalog/services` wakes for registrations, `health/state/any` for checks; neither sees
+//! everything, both together do. The second is asked with a filter that nothing passes, so it wakes
+//! just the same and answers three bytes. A sweep reads every service without an index, [`AT_ONCE`]
+//! at a time, and skips those whose index did not move. Beside the triggers a sweep comes every
+//! [`EVERY`], for what a trigger may have missed.
 //!
-//! The bad side: any change in the catalog costs a read of every service here. So sweeps go
-//! through the same token bucket as the questions of one watcher, and take at most a quarter of the time (with
-//! a thousand services a change may wait a second or two). That is what `max_watchers` trades against connections.
+//! The bad side: any change in the catalog costs a read of every service here. So sweeps go through
+//! the same token bucket as the questions of one watcher, and take at most a quarter of the time
+//! (with a thousand services a change may wait a second or two). That is what `max_watchers` trades
+//! against connections.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -125,7 +128,8 @@ impl Sweep {
         }
     }
 
-    /// Reads every service once. An error that is not about one service ends the sweep, and all are told.
+    /// Reads every service once. An error that is not about one service ends the sweep, and all are
+    /// told.
     async fn sweep(&mut self) -> Result<(), Error> {
         let wanted = self.wanted.borrow_and_update().clone();
         self.known.retain(|key, _| wanted.contains_key(key));

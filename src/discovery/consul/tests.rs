@@ -1,4 +1,5 @@
-//! The whole path (hub, watchers, keeper) against a scripted Consul: whatever it does, the last good set stays.
+//! The whole path (hub, watchers, keeper) against a scripted Consul: whatever it does, the last
+//! good set stays.
 
 mod fake;
 
@@ -104,7 +105,8 @@ impl Bed {
         panic!("only {:?}", self.fake.requests().await);
     }
 
-    /// Lets a fault happen, checks that it is counted and changes nothing, and that a good answer ends it.
+    /// Lets a fault happen, checks that it is counted and changes nothing, and that a good answer
+    /// ends it.
     async fn survives(fault: Reply, kind: &str) {
         let bed = Self::serving().await;
         bed.fake.script([fault]).await;
@@ -342,7 +344,8 @@ async fn a_cluster_with_another_question_starts_anew() {
     let mut live = Live::clone(&bed.live.borrow());
     live.clusters.insert(name("web"), cluster("other", &["odd"]));
     bed.live.send_replace(Arc::new(live));
-    // The fake has one body for all services. No removal is held: the members of `web` are not those of `other`.
+    // The fake has one body for all services. No removal is held: the members of `web` are not
+    // those of `other`.
     let update = bed.updates.recv().await.unwrap();
     assert_eq!((update.cause.as_str(), update.members.len()), ("consul: other: 1 added", 1));
     assert_eq!(bed.until(|s| s.members == 1).await.held, 0);

@@ -1,5 +1,5 @@
-//! A scripted Consul on loopback: one reply a request, in order; without a script it behaves (a read with index 0 gets the last
-//! good body, a blocking query hangs).
+//! A scripted Consul on loopback: one reply a request, in order; without a script it behaves (a
+//! read with index 0 gets the last good body, a blocking query hangs).
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
