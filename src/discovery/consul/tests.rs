@@ -280,7 +280,7 @@ async fn a_reload_keeps_the_query_in_flight() {
     let mut bed = Bed::serving().await;
     bed.requests(2).await;
     let mut live = Live::clone(&bed.live.borrow());
-    live.clusters.insert(name("odd"), cluster("WEB", &["odd"]));
+    live.clusters.insert(name("odd"), cluster("web", &["odd"]));
     live.consul.empty_hold = Span::secs(0);
     bed.live.send_replace(Arc::new(live.clone()));
     bed.until_of("odd", |s| s.members == 1).await;
@@ -349,4 +349,15 @@ async fn a_cluster_with_another_question_starts_anew() {
     let update = bed.updates.recv().await.unwrap();
     assert_eq!((update.cause.as_str(), update.members.len()), ("consul: other: 1 added", 1));
     assert_eq!(bed.until(|s| s.members == 1).await.held, 0);
+}
+
+#[test]
+fn no_config_opens_more_connections_than_an_agent_takes() {
+    let of = |address: &str, max_watchers| {
+        let address = Some(address.to_owned());
+        let consul = live::Consul { address, max_watchers, ..live::Consul::default() };
+        Setup::new(&consul, &|_| None).max_watchers
+    };
+    assert_eq!((of("h:1", 0), of("h:1", 100), of("h:1", 5000)), (1, 100, 160));
+    assert_eq!(of("https://h:1", 5000), 220);
 }
