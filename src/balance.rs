@@ -1,37 +1,116 @@
-//! Which endpoint of a cluster a request goes to. (Interface; the bodies are under construction.)
+//! Which endpoint of a cluster a request goes to.
+//!
+//! A [`Balancer`] is built when a snapshot is compiled and shared by all requests of it. A pick
+//! takes no lock and allocates nothing; it is a decision over what the endpoints'
+//! [`State`](crate::endpoint::State) says right now.
+//!
+//! Who is used:
+//! - *Withdrawn* endpoints (maintenance, draining, weight 0) never, in no mode, and they count
+//!   nowhere.
+//! - Of the others, those that are *available*, as long as these are at least half. Below that the
+//!   balancer is in *panic mode*: all that are not withdrawn are used, and [`Choice::panic`] says
+//!   so. The thought: with most of a cluster "down", the fault is more often in the check than in
+//!   the cluster, and the few that are left would be crushed. The bad side: a cluster that really
+//!   is down gets requests that fail one by one instead of at once.
+//! - `tried` endpoints are skipped. Where nothing else is usable the answer is None; in particular,
+//!   a retry does not turn to unavailable endpoints while there are enough available ones.
+//!
+//! What an unavailable endpoint would have got is shared by the rest according to weight (the
+//! hashing policies move its keys only). Availability is looked up when an endpoint is about to be
+//! chosen, so nothing unavailable is ever chosen outside panic mode; only the *count* that decides
+//! the mode is cached, see [`census`].
+//!
+//! Endpoints that the registry calls critical stay in the tables, so that a flapping check changes
+//! no hash table and a recovered endpoint gets its old keys back.
+//!
+//! Each policy is one file with a [`Draw`](field::Draw); [`selection`] makes any of them a Pingora
+//! `BackendSelection`.
+
+pub mod alias;
+pub mod census;
+pub mod field;
+pub mod hash;
+pub mod least_request;
+pub mod maglev;
+pub mod quota;
+pub mod random;
+pub mod ring_hash;
+pub mod round_robin;
+pub mod selection;
+pub mod sequence;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub use self::field::Choice;
+use self::field::{Draw, Field};
+use self::least_request::LeastRequest;
+use self::maglev::Maglev;
+use self::random::Random;
+use self::ring_hash::RingHash;
+use self::round_robin::RoundRobin;
 use crate::config::live::Policy;
 use crate::endpoint::Endpoint;
 
-/// A cluster's endpoints under its policy. Built when a snapshot is compiled; picks take no lock and allocate nothing.
+/// A cluster's endpoints under its policy.
 #[derive(Debug)]
 pub struct Balancer {
-    endpoints: Arc<[Endpoint]>,
+    field: Field,
+    table: Table,
 }
 
-/// What a pick decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Choice {
-    /// Index into the endpoints the balancer was built with.
-    pub index: usize,
-    /// Whether fewer than half were available, so that all that are not withdrawn were used.
-    pub panic: bool,
+/// One variant a policy, so that a pick is a jump and no virtual call.
+#[derive(Debug)]
+enum Table {
+    RoundRobin(RoundRobin),
+    Random(Random),
+    LeastRequest(LeastRequest),
+    RingHash(RingHash),
+    Maglev(Maglev),
 }
 
 // === impl Balancer ===
 
 impl Balancer {
-    /// Builds the policy's table over the endpoints.
-    pub fn new(_policy: Policy, endpoints: Arc<[Endpoint]>) -> Self {
-        Self { endpoints }
+    /// Builds the policy's table over the endpoints, in any order; at most `u32::MAX` of them.
+    ///
+    /// Cost for 1,000 endpoints: 2 ms for maglev, 7 ms for a ring of weights of 1 and 60 ms of
+    /// large ones, up to 10 ms for round robin over large weights with no common divisor,
+    /// microseconds for the rest. A caller that compiles often keeps the balancer of a cluster
+    /// whose policy and members did not change.
+    pub fn new(policy: Policy, endpoints: Arc<[Endpoint]>) -> Self {
+        let field = Field::new(endpoints);
+        let table = match policy {
+            Policy::RoundRobin => Table::RoundRobin(RoundRobin::build(&field)),
+            Policy::Random => Table::Random(Random::build(&field)),
+            Policy::LeastRequest => Table::LeastRequest(LeastRequest::build(&field)),
+            Policy::RingHash => Table::RingHash(RingHash::build(&field)),
+            Policy::Maglev => Table::Maglev(Maglev::build(&field)),
+        };
+        Self { field, table }
     }
 
-    /// Picks an endpoint. `key`: hash of what the hash policy found (hashing policies; None: random).
-    /// `tried`: endpoints this request already failed on; used again only if nothing else is left... never: None then.
-    pub fn pick(&self, _key: Option<u64>, _tried: &[SocketAddr], _rng: &mut fastrand::Rng) -> Option<Choice> {
-        (!self.endpoints.is_empty()).then_some(Choice { index: 0, panic: false })
+    /// Picks an endpoint, or None if nothing is usable.
+    ///
+    /// `key`: what [`hash::HashPolicy::key`] found; only the hashing policies look at it, and
+    /// without it they pick at random by weight. `tried`: the endpoints this request already failed
+    /// on; they are not chosen again.
+    pub fn pick(&self, key: Option<u64>, tried: &[SocketAddr], rng: &mut fastrand::Rng) -> Option<Choice> {
+        match &self.table {
+            Table::RoundRobin(draw) => self.field.pick(draw, key, tried, rng),
+            Table::Random(draw) => self.field.pick(draw, key, tried, rng),
+            Table::LeastRequest(draw) => self.field.pick(draw, key, tried, rng),
+            Table::RingHash(draw) => self.field.pick(draw, key, tried, rng),
+            Table::Maglev(draw) => self.field.pick(draw, key, tried, rng),
+        }
+    }
+
+    /// The endpoints it was built with, in the order that [`Choice::index`] counts in.
+    pub fn endpoints(&self) -> &Arc<[Endpoint]> {
+        self.field.endpoints()
     }
 }

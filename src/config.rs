@@ -7,7 +7,10 @@
 pub mod boot;
 pub mod live;
 pub mod load;
+pub mod planned;
 pub mod problem;
+pub mod schema;
+pub mod validate;
 pub mod value;
 
 use std::collections::BTreeMap;
@@ -31,14 +34,22 @@ pub struct Config {
 /// The keys of the file, as written. Split into its halves at once.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(title = "Tidegate configuration")]
+#[schemars(title = "Tidegate configuration", description = "The config file of the Tidegate proxy.")]
 pub struct File {
+    /// How the process itself runs.
     server: boot::Server,
+    /// The admin API.
     admin: boot::Admin,
+    /// The sockets that take requests.
+    #[schemars(length(min = 1))]
     listeners: Vec<boot::Listener>,
+    /// Where the access log goes.
     access_log: live::AccessLog,
+    /// The Consul agent that `consul` clusters ask.
     consul: live::Consul,
+    /// Sets of endpoints, by name.
     clusters: BTreeMap<Name, live::Cluster>,
+    /// What happens to requests. Their order does not matter.
     routes: Vec<live::Route>,
 }
 

@@ -12,6 +12,7 @@
 
 pub mod consul;
 pub mod disk;
+pub mod dns;
 pub mod hub;
 pub mod keep;
 
@@ -35,6 +36,8 @@ pub type Stop = watch::Receiver<bool>;
 #[derive(Clone, Debug)]
 pub struct Update {
     pub cluster: Name,
+    /// Which question it answers; see `config::live::Cluster::fingerprint`.
+    pub fingerprint: u64,
     pub members: Members,
     /// Why, for the log and `/v1/snapshot`: `consul: web: 1 added`.
     pub cause: String,

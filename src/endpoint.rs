@@ -87,6 +87,13 @@ impl Members {
     }
 }
 
+impl Members {
+    /// Whether two sets are equal; at once where they are one and the same.
+    pub fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self == other
+    }
+}
+
 impl From<Vec<Member>> for Members {
     fn from(members: Vec<Member>) -> Self {
         Self::new(members)

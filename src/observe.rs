@@ -1,8 +1,12 @@
-//! What is seen from outside: metrics, the access log. Every metric name and log field is declared here or below.
+//! What is seen from outside: metrics and the access log. Every metric name and log field is declared below here.
+//!
+//! Both follow one rule: a request adds to atomics or hands over a finished line, and never waits. Whatever costs
+//! time (text, labels, files) happens in a scrape or on the log's own thread.
 
 pub mod access;
 pub mod flag;
 pub mod metrics;
 
+pub use self::access::AccessLog;
 pub use self::flag::Flag;
 pub use self::metrics::Metrics;

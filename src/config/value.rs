@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Read as _;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -26,7 +27,8 @@ pub struct Name(Box<str>);
 
 /// A text that must not be shown: its `Debug`, and what the admin API serialises, say `<secret>`.
 ///
-/// In the file it is the text itself, `${ENV}`, or `file:/path`, which is read when the config is loaded.
+/// In the file it is the text itself, `${ENV}`, or `file:path`, which is read when the config is loaded: at most
+/// 64 KiB, without the white space at its end. The loader makes a relative path start from its file's folder.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -172,6 +174,9 @@ impl fmt::Display for Name {
 
 // === impl Secret ===
 
+/// A file with a secret is at most so large.
+const SECRET_BYTES: u64 = 64 << 10;
+
 impl Secret {
     /// Wraps a text that is already resolved.
     pub fn new(text: impl Into<String>) -> Self {
@@ -181,6 +186,20 @@ impl Secret {
     /// The text itself. Call it only where the secret is used.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Reads the file of a `file:` secret.
+    fn read(path: &str) -> Result<Self, ValueError> {
+        let wrong =
+            |why: &dyn fmt::Display| ValueError(format!("cannot read the secret `file:{path}`: {why}"));
+        let mut text = String::new();
+        let file = std::fs::File::open(path).map_err(|e| wrong(&e))?;
+        file.take(SECRET_BYTES + 1).read_to_string(&mut text).map_err(|e| wrong(&e))?;
+        if text.len() as u64 > SECRET_BYTES {
+            return Err(wrong(&"it is larger than 64 KiB"));
+        }
+        text.truncate(text.trim_end().len());
+        if text.is_empty() { Err(wrong(&"it is empty")) } else { Ok(Self(text)) }
     }
 }
 
@@ -196,15 +215,28 @@ impl Serialize for Secret {
     }
 }
 
+/// Under this name a secret asks its deserializer for its text. The config loader knows it, see `load/de.rs`.
+pub(crate) const SECRET: &str = "$tidegate::Secret";
+
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<str>::deserialize(deserializer)?;
-        let Some(path) = text.strip_prefix("file:") else {
-            return Ok(Self(text.into_owned()));
-        };
-        let read = std::fs::read_to_string(path);
-        read.map(|t| Self(t.trim_end().to_owned()))
-            .map_err(|e| serde::de::Error::custom(format!("cannot read the secret `file:{path}`: {e}")))
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Secret;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Secret, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                match text.strip_prefix("file:") {
+                    Some(path) => Secret::read(path).map_err(serde::de::Error::custom),
+                    None => Ok(Secret(text)),
+                }
+            }
+        }
+        deserializer.deserialize_newtype_struct(SECRET, Visitor)
     }
 }
 
@@ -333,46 +365,4 @@ impl<'de> Deserialize<'de> for Scalar {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_read_and_print() {
-        for (text, millis) in
-            [("250ms", 250), ("5s", 5_000), ("10m", 600_000), ("1m30s", 90_000), ("0", 0), ("0s", 0)]
-        {
-            assert_eq!(text.parse::<Span>().unwrap().0.as_millis(), millis, "{text}");
-        }
-        for text in
-            ["", "5", "s", "5 s", "-1s", "1.5s", "99999999999999999999d", "18446744073709551615d", "5sec"]
-        {
-            assert!(text.parse::<Span>().is_err(), "{text}");
-        }
-        assert_eq!(Span::secs(90).to_string(), "90s");
-        assert_eq!(Span::secs(120).to_string(), "2m");
-    }
-
-    #[test]
-    fn sizes_read() {
-        assert_eq!("64KiB".parse::<Size>().unwrap().0, 65_536);
-        assert!("64KB".parse::<Size>().is_err());
-        assert!("18446744073709551615GiB".parse::<Size>().is_err());
-    }
-
-    #[test]
-    fn hosts_read() {
-        assert_eq!("Shop.Example.com.".parse(), Ok(HostPattern::Exact("shop.example.com".into())));
-        assert_eq!("*.example.com".parse(), Ok(HostPattern::Suffix(".example.com".into())));
-        assert_eq!("[::1]".parse(), Ok(HostPattern::Exact("[::1]".into())));
-        for text in ["", "*", "a.*.b", "host:80", "a..b", "*.", "[::1", "a b", "http://x"] {
-            assert!(text.parse::<HostPattern>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn secrets_do_not_show() {
-        let secret = Secret::new("hush");
-        assert_eq!(format!("{secret:?}"), "<secret>");
-        assert_eq!(serde_json::to_string(&secret).unwrap(), "\"<secret>\"");
-    }
-}
+mod tests;

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use crate::config::Name;
 use crate::config::live::{self, Live};
 use crate::discovery::consul::{Consul, Setup, Subscriber};
+use crate::discovery::dns::DnsSource;
 use crate::discovery::keep::guard::Rules;
 use crate::discovery::keep::{Begin, Keeper, Message};
 use crate::discovery::{Answers, Source, Statuses, Stop, Update, consul, stopped};
@@ -170,6 +171,7 @@ impl Running {
             source,
             subject: spec.subject().to_owned(),
             spec: spec.text(),
+            fingerprint: live.clusters.get(name).map_or(0, live::Cluster::fingerprint),
             rules,
             max_age: live.consul.snapshot_max_age.0,
         })));
@@ -259,9 +261,10 @@ impl Spec {
     fn source(&self) -> Option<Result<Box<dyn Source>, String>> {
         match self {
             Self::Consul(_) => None,
-            // JOIN(dns): Some(DnsSource::new(spec).map(|source| Box::new(source) as Box<dyn
-            // Source>))
-            Self::Dns(_spec) => None,
+            Self::Dns(spec) => {
+                let source = DnsSource::new(spec);
+                Some(source.map(|source| Box::new(source) as Box<dyn Source>))
+            }
         }
     }
 

@@ -51,6 +51,8 @@ pub struct Begin {
     pub subject: String,
     /// What is asked for, exactly. State on disk counts only for the same text.
     pub spec: String,
+    /// The same as a number, for [`Update`].
+    pub fingerprint: u64,
     pub rules: Rules,
     /// The oldest state on disk that is accepted.
     pub max_age: Duration,
@@ -163,7 +165,12 @@ impl Keeper {
                 record.degraded = true;
             });
             let cause = format!("disk: {}: {} members", kept.begin.subject, stored.members.len());
-            let _ = self.updates.send(Update { cluster: cluster.clone(), members: stored.members, cause });
+            let _ = self.updates.send(Update {
+                cluster: cluster.clone(),
+                fingerprint: kept.begin.fingerprint,
+                members: stored.members,
+                cause,
+            });
         }
         self.clusters.insert(cluster, kept);
     }
@@ -230,7 +237,12 @@ impl Keeper {
         if let Some(change) = change {
             let cause = format!("{}: {}: {}", kept.begin.source, kept.begin.subject, words(&change));
             log::debug!("cluster {cluster}: {cause}");
-            let _ = self.updates.send(Update { cluster: cluster.clone(), members: change.members, cause });
+            let _ = self.updates.send(Update {
+                cluster: cluster.clone(),
+                fingerprint: kept.begin.fingerprint,
+                members: change.members,
+                cause,
+            });
             self.saver.changed(now);
         }
     }

@@ -83,7 +83,7 @@ mod tests {
         let web: Name = "web".parse().unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         roster.state(&web, address).drain(true);
-        let start = Instant::now();
+        let start = tokio::time::Instant::now().into_std();
         let nobody = HashSet::new();
         roster.sweep(&nobody, start);
         roster.sweep(&nobody, start + KEEP - Duration::from_secs(1));

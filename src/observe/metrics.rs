@@ -1,43 +1,64 @@
-//! The metric families of DESIGN 7 and the handles that requests use. (Interface; more families are under construction.)
+//! The metric families of DESIGN 7 and the handles that requests use.
 //!
-//! Handles are resolved when a snapshot is compiled; a request only adds to atomics.
+//! Handles are resolved when a snapshot is compiled; a request only adds to atomics. A series lives as long as
+//! somebody holds its handle: when the last snapshot that names a route is gone, [`Metrics::sweep`] (which every
+//! render does too) drops its series, so memory does not grow with reloads and nothing must be told what to
+//! keep. The bad side: a route that is taken out and put back starts from zero, which Prometheus reads as a
+//! counter reset.
+//!
+//! Series of routes and clusters are kept here and not in the `prometheus` crate's vectors: those hash label
+//! values without a separator, so (listener `http`, route `shop`) and (`https`, `hop`) would share one counter,
+//! and each of their series carries its own copy of name and help. The crate does the unlabelled families,
+//! `process_*`, and the encoding of both.
 
-use prometheus::{
-    HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, histogram_opts,
-};
+pub mod histogram;
+pub mod route;
+pub mod scrape;
+pub mod series;
+mod text;
 
-use crate::observe::Flag;
+#[cfg(test)]
+mod tests;
 
-/// Bucket bounds of all latency histograms, in seconds.
-pub const BUCKETS: &[f64] =
-    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
-/// Every family, and the registry that holds them.
+use self::route::Routes;
+use self::series::Family;
+use self::text::Text;
+
+pub use self::histogram::BUCKETS;
+pub use self::route::RouteMetrics;
+pub use self::scrape::{ClusterSample, EndpointSample, EndpointState, Scrape, SourceSample};
+pub use self::series::Counter;
+
+/// Every family.
 pub struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
-    duration: HistogramVec,
-    ttfb: HistogramVec,
-    flags: IntCounterVec,
     in_flight: IntGaugeVec,
-    retries: IntCounterVec,
-}
-
-/// What a request adds to for its (route, cluster, variant).
-#[derive(Clone, Debug)]
-pub struct RouteMetrics {
-    /// By listener index, then by status class 1xx..5xx (index 0: other).
-    requests: Box<[[IntCounter; 6]]>,
-    duration: prometheus::Histogram,
-    ttfb: prometheus::Histogram,
-    flags: Box<[IntCounter]>,
+    generation: IntGauge,
+    last_reload: IntGauge,
+    access_log_dropped: IntCounter,
+    routes: Routes,
+    reloads: Family,
+    invalid: Family,
+    retries: Family,
+    panic: Family,
+    connect_failures: Family,
 }
 
 /// What a request adds to for its cluster.
 #[derive(Clone, Debug)]
 pub struct ClusterMetrics {
-    pub retry_success: IntCounter,
-    pub retry_failure: IntCounter,
+    /// Attempts after the first that got an answer.
+    pub retry_success: Counter,
+    /// Attempts after the first that failed too.
+    pub retry_failure: Counter,
+    /// Picks in panic mode: under half of the endpoints were available, so all were used.
+    pub panic: Counter,
+    /// Connections to endpoints that could not be opened.
+    pub connect_failures: Counter,
 }
 
 // === impl Metrics ===
@@ -50,62 +71,74 @@ impl Metrics {
     /// Two families of one name: a mistake in this file.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let counter =
-            |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
-        let seconds = |name: &str, help: &str| {
-            HistogramVec::new(histogram_opts!(name, help, BUCKETS.to_vec()), &["route", "cluster", "variant"])
-        };
+        let in_flight = Opts::new("tidegate_http_requests_in_flight", "Requests that are being answered.");
+        let gauge = |name, help| registered(&registry, IntGauge::new(name, help)?);
         let metrics = Self {
-            requests: counter(
-                "tidegate_http_requests_total",
-                "Requests answered.",
-                &["listener", "route", "cluster", "variant", "code_class"],
+            in_flight: registered(&registry, IntGaugeVec::new(in_flight, &["listener"])?)?,
+            generation: gauge("tidegate_config_generation", "The generation that serves.")?,
+            last_reload: gauge(
+                "tidegate_config_last_reload_success",
+                "1 if the last reload was applied, or none was asked for.",
             )?,
-            duration: seconds(
-                "tidegate_http_request_duration_seconds",
-                "From the request's header to the end of the answer.",
+            access_log_dropped: registered(
+                &registry,
+                IntCounter::new(
+                    "tidegate_access_log_dropped_total",
+                    "Lines of the access log that were not written: queue full, or the file failed.",
+                )?,
             )?,
-            ttfb: seconds(
-                "tidegate_http_upstream_ttfb_seconds",
-                "From the last attempt's start to the endpoint's first byte.",
-            )?,
-            flags: counter("tidegate_http_response_flags_total", "Responses by flag.", &["route", "flag"])?,
-            in_flight: IntGaugeVec::new(
-                Opts::new("tidegate_http_requests_in_flight", "Requests that are being answered."),
-                &["listener"],
-            )?,
-            retries: counter("tidegate_retries_total", "Attempts after the first.", &["cluster", "result"])?,
+            routes: Routes::default(),
+            reloads: Family::new("tidegate_config_reloads_total", "Reloads by result.", &["result"]),
+            invalid: Family::new(
+                "tidegate_http_requests_invalid_total",
+                "Requests refused before routing because they are not valid HTTP.",
+                &["listener", "reason"],
+            ),
+            retries: Family::new(
+                "tidegate_retries_total",
+                "Attempts after the first.",
+                &["cluster", "result"],
+            ),
+            panic: Family::new(
+                "tidegate_cluster_panic_total",
+                "Picks while under half of a cluster's endpoints were available, so that all were used.",
+                &["cluster"],
+            ),
+            connect_failures: Family::new(
+                "tidegate_upstream_connect_failures_total",
+                "Connections to endpoints that could not be opened.",
+                &["cluster"],
+            ),
             registry,
         };
-        for family in [&metrics.requests, &metrics.flags, &metrics.retries] {
-            metrics.registry.register(Box::new(family.clone()))?;
-        }
-        for family in [&metrics.duration, &metrics.ttfb] {
-            metrics.registry.register(Box::new(family.clone()))?;
-        }
-        metrics.registry.register(Box::new(metrics.in_flight.clone()))?;
+        metrics.start()?;
         Ok(metrics)
     }
 
-    /// The handles of a (route, cluster, variant), for each of the listeners, in their order.
-    pub fn route(&self, listeners: &[&str], route: &str, cluster: &str, variant: &str) -> RouteMetrics {
-        const CLASSES: [&str; 6] = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"];
-        let of = |listener: &str| {
-            CLASSES.map(|class| self.requests.with_label_values(&[listener, route, cluster, variant, class]))
-        };
-        RouteMetrics {
-            requests: listeners.iter().map(|l| of(l)).collect(),
-            duration: self.duration.with_label_values(&[route, cluster, variant]),
-            ttfb: self.ttfb.with_label_values(&[route, cluster, variant]),
-            flags: Flag::ALL.iter().map(|f| self.flags.with_label_values(&[route, f.as_str()])).collect(),
+    /// What has a value before anything happened.
+    fn start(&self) -> Result<(), prometheus::Error> {
+        registered(&self.registry, build_info()?)?.set(1);
+        self.registry.register(Box::new(ProcessCollector::for_self()))?;
+        self.last_reload.set(1);
+        for result in ["success", "failure"] {
+            self.reloads.counter(&[result]);
         }
+        Ok(())
+    }
+
+    /// The handle of a (route, cluster, variant), for each of the listeners, in their order. A route without a
+    /// cluster (redirect, fixed answer) or without a split has empty strings there.
+    pub fn route(&self, listeners: &[&str], route: &str, cluster: &str, variant: &str) -> RouteMetrics {
+        self.routes.handle(listeners, route, cluster, variant)
     }
 
     /// The handles of a cluster.
     pub fn cluster(&self, name: &str) -> ClusterMetrics {
         ClusterMetrics {
-            retry_success: self.retries.with_label_values(&[name, "success"]),
-            retry_failure: self.retries.with_label_values(&[name, "failure"]),
+            retry_success: self.retries.counter(&[name, "success"]),
+            retry_failure: self.retries.counter(&[name, "failure"]),
+            panic: self.panic.counter(&[name]),
+            connect_failures: self.connect_failures.counter(&[name]),
         }
     }
 
@@ -114,9 +147,49 @@ impl Metrics {
         self.in_flight.with_label_values(&[listener])
     }
 
-    /// The registry, for rendering.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
+    /// Requests of a listener that are refused as malformed (400, before routing). `reason` is a short fixed word.
+    pub fn invalid(&self, listener: &str, reason: &'static str) -> Counter {
+        self.invalid.counter(&[listener, reason])
+    }
+
+    /// Lines of the access log that were lost; for [`AccessLog::new`](crate::observe::AccessLog::new).
+    pub fn access_log_dropped(&self) -> IntCounter {
+        self.access_log_dropped.clone()
+    }
+
+    /// Says which generation serves.
+    pub fn set_generation(&self, generation: u64) {
+        self.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+    }
+
+    /// Counts one reload by its result.
+    pub fn reloaded(&self, success: bool) {
+        self.reloads.counter(&[if success { "success" } else { "failure" }]).inc();
+        self.last_reload.set(i64::from(success));
+    }
+
+    /// Drops the series of routes and clusters whose handles nobody holds any more.
+    pub fn sweep(&self) {
+        self.routes.sweep();
+        for family in [&self.retries, &self.panic, &self.connect_failures] {
+            family.sweep();
+        }
+    }
+
+    /// Everything in the Prometheus text format (version 0.0.4). `scrape` brings the facts that are read at the
+    /// moment of asking.
+    pub fn render(&self, scrape: &Scrape<'_>) -> Vec<u8> {
+        self.sweep();
+        let mut out = Vec::with_capacity(16 * 1024);
+        // Cannot fail: it refuses families without name or samples, which `gather` leaves out.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut out);
+        let mut text = Text::new(out);
+        self.routes.render(&mut text);
+        for family in [&self.reloads, &self.invalid, &self.retries, &self.panic, &self.connect_failures] {
+            family.render(&mut text);
+        }
+        scrape.render(&mut text);
+        text.into_bytes()
     }
 }
 
@@ -126,21 +199,17 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
-// === impl RouteMetrics ===
+fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
 
-impl RouteMetrics {
-    /// Counts one finished request. `listener` is its index in the order given to [`Metrics::route`]; seconds.
-    pub fn record(&self, listener: usize, status: u16, duration: f64, ttfb: Option<f64>, flag: Option<Flag>) {
-        let class = if (100..600).contains(&status) { usize::from(status / 100) } else { 0 };
-        if let Some(of_listener) = self.requests.get(listener) {
-            of_listener[class].inc();
-        }
-        self.duration.observe(duration);
-        if let Some(ttfb) = ttfb {
-            self.ttfb.observe(ttfb);
-        }
-        if let Some(flag) = flag {
-            self.flags[flag as usize].inc();
-        }
-    }
+fn build_info() -> Result<IntGauge, prometheus::Error> {
+    IntGauge::with_opts(
+        Opts::new("tidegate_build_info", "Always 1; the labels say what runs.")
+            .const_label("version", env!("CARGO_PKG_VERSION")),
+    )
 }

@@ -46,6 +46,7 @@ impl Bed {
             source: "consul",
             subject: "web".into(),
             spec: spec.into(),
+            fingerprint: 1,
             rules: Rules::default(),
             max_age: Duration::from_secs(3600),
         };

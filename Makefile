@@ -1,0 +1,61 @@
+# Tidegate. `make run` shows it, `make test` proves it; `make help` lists the rest.
+
+CARGO ?= cargo
+# The demo and the daily benches: optimised, without LTO, so that two cores finish in minutes.
+QUICK = target/quick/tidegate
+export PATH := $(CURDIR)/target/peers/bin:$(PATH)
+
+.PHONY: help run run-consul build release test lint fmt doc bench bench-e2e clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+run: build ## build, and run the demo: two sample services behind the proxy, nothing to configure
+	@$(QUICK) demo
+
+run-consul: build ## the same with a real Consul agent and two registered services
+	@.ci/consul
+	@.ci/run-consul $(QUICK)
+
+build: ## an optimised binary, quickly
+	@.ci/packages build
+	$(CARGO) build --profile quick
+
+release: ## the binary to ship
+	@.ci/packages build
+	$(CARGO) build --release
+
+test: ## the whole suite, with real Consul and Prometheus
+	@.ci/packages test
+	@.ci/consul
+	@if command -v cargo-nextest >/dev/null; then \
+	  $(CARGO) nextest run --no-fail-fast && $(CARGO) test --doc; \
+	else \
+	  $(CARGO) test; \
+	fi
+
+lint: ## format, clippy and documentation without a warning
+	@.ci/packages build
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
+
+fmt: ## format the code
+	$(CARGO) fmt
+
+doc: ## the manual: the crate's documentation
+	$(CARGO) doc --no-deps --open
+
+bench: ## instruction counts of the pure cores
+	@.ci/packages bench
+	@command -v gungraun-runner >/dev/null || $(CARGO) install --locked gungraun-runner --version 0.20.0
+	$(CARGO) bench --features bench --bench cores
+
+bench-e2e: ## CPU time per request beside a bare Pingora proxy, in one run
+	@.ci/packages bench
+	$(CARGO) build --release --features bench --bin tidegate --bin bench-e2e
+	target/release/bench-e2e
+
+clean: ## remove what was built
+	$(CARGO) clean

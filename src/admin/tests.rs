@@ -1,0 +1,4 @@
+//! The admin application over a real socket, with a world that is made up.
+
+mod fake;
+mod requests;

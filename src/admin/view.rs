@@ -1,0 +1,108 @@
+//! What `/v1/*` shows: plain data, made from the snapshot and the roster at the moment of asking.
+//!
+//! Keys are part of the API: add, but do not rename. Durations are in seconds, as in the metrics.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::{Serialize, Serializer};
+
+use crate::config::live::{Match, Policy};
+use crate::endpoint::{Labels, Registry};
+use crate::observe::access::line::rfc3339;
+use crate::observe::metrics::EndpointState;
+
+/// `/v1/snapshot`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Snapshot {
+    /// Grows by one with every published change.
+    pub generation: u64,
+    /// Equal on two nodes that serve the same.
+    pub digest: String,
+    #[serde(serialize_with = "as_rfc3339")]
+    pub published_at: SystemTime,
+    /// What brought it, as `reload: SIGHUP` or `consul: web: 1 added`.
+    pub cause: String,
+}
+
+/// One of `/v1/routes`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Route {
+    pub name: String,
+    pub priority: i32,
+    pub r#match: Match,
+    /// One key beside the others: `cluster`, `redirect` or `respond`.
+    #[serde(flatten)]
+    pub action: Action,
+    /// The whole request. None: no limit.
+    pub timeout_seconds: Option<f64>,
+    /// Tries in all.
+    pub attempts: u32,
+}
+
+/// What a route does.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Cluster(String),
+    Redirect { to: String, status: u16 },
+    Respond { status: u16 },
+}
+
+/// One of `/v1/clusters`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cluster {
+    pub name: String,
+    /// `consul`, `static`, `dns`.
+    pub source: String,
+    pub policy: Policy,
+    /// How many of the endpoints get new requests.
+    pub available: usize,
+    /// Whether so few are available that all are used.
+    pub panic: bool,
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One endpoint of a cluster.
+#[derive(Clone, Debug, Serialize)]
+pub struct Endpoint {
+    pub address: SocketAddr,
+    pub weight: u32,
+    /// What the registry says.
+    pub registry: Registry,
+    /// What follows from it and from what we know ourselves.
+    pub state: EndpointState,
+    /// Whether an operator drained it here.
+    pub draining: bool,
+    pub in_flight: u32,
+    /// Requests sent since the address was first seen.
+    pub requests: u64,
+    pub connect_failures: u64,
+    pub labels: Arc<Labels>,
+}
+
+/// One of `/v1/sources`: where a cluster's endpoints come from.
+#[derive(Clone, Debug, Serialize)]
+pub struct Source {
+    /// `consul`, `static`, `dns`.
+    pub source: String,
+    pub cluster: String,
+    /// Since the source last answered well. None: never.
+    pub age_seconds: Option<f64>,
+    /// Answers that changed the set.
+    pub updates: u64,
+    pub errors: u64,
+    /// The newest failure, while it lasts.
+    pub last_error: Option<String>,
+    /// A removal that is not believed yet, in words with the time left.
+    pub held: Option<String>,
+    /// Whether the set is still the one that was read from `state_dir` at start.
+    pub from_disk: bool,
+}
+
+fn as_rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut text = Vec::with_capacity(27);
+    rfc3339(&mut text, *time);
+    serializer.serialize_str(&String::from_utf8_lossy(&text))
+}

@@ -1,0 +1,79 @@
+//! What the admin API needs of the rest of the program, and nothing more.
+//!
+//! Implemented once, where everything is wired; a fake one serves the tests. Each reading method looks at the current
+//! snapshot by itself: two calls may see two generations, and say so by their content.
+
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::admin::explain::Probe;
+use crate::admin::view::{Cluster, Endpoint, Route, Snapshot, Source};
+use crate::config::Problem;
+
+/// The running proxy, as the admin API sees it.
+#[async_trait]
+pub trait World: Send + Sync + 'static {
+    /// Whether traffic may come. Err: what is awaited, a sentence each.
+    fn ready(&self) -> Result<(), Vec<String>>;
+
+    /// The snapshot that serves. None before the first one.
+    fn snapshot(&self) -> Option<Snapshot>;
+
+    /// The routes in the order of the file.
+    fn routes(&self) -> Vec<Route>;
+
+    /// The clusters by name.
+    fn clusters(&self) -> Vec<Cluster>;
+
+    /// One of them.
+    fn cluster(&self, name: &str) -> Option<Cluster>;
+
+    /// What is known of the sources of endpoints.
+    fn sources(&self) -> Vec<Source>;
+
+    /// The whole config as it serves, secrets hidden (`config::value::Secret` serialises as `<secret>`).
+    fn config(&self) -> Value;
+
+    /// Decides a request with the code that decides traffic, without sending it, and says why.
+    fn explain(&self, probe: &Probe) -> Value;
+
+    /// The Prometheus text page.
+    fn metrics(&self) -> Vec<u8>;
+
+    /// Reads the config file again. Returns when the new generation serves.
+    async fn reload(&self) -> Result<Reloaded, ReloadError>;
+
+    /// Takes an endpoint out of rotation, or puts it back; idempotent. Returns the endpoint as it now is.
+    async fn drain(&self, cluster: &str, address: SocketAddr, on: bool) -> Result<Endpoint, DrainError>;
+}
+
+/// A reload that was applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reloaded {
+    /// The generation that serves now; the old one if nothing changed.
+    pub generation: u64,
+    /// Config paths whose change waits for a binary upgrade or restart.
+    pub needs_upgrade: Vec<String>,
+}
+
+/// Why a reload was not applied. The old generation goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReloadError {
+    /// What is wrong with the new config: all of it.
+    Invalid(Vec<Problem>),
+    /// The process is stopping.
+    Stopping,
+}
+
+/// Why an endpoint was not drained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainError {
+    UnknownCluster,
+    /// The cluster has no endpoint of that address.
+    UnknownEndpoint,
+    /// The process is stopping.
+    Stopping,
+}

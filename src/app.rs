@@ -1,0 +1,253 @@
+//! The only wiring: what runs in the process, and what waits for what.
+//!
+//! ```text
+//! control (hub, writer, file watch, SIGHUP) --first snapshot--> bootstrap --> proxy, admin listen
+//! ```
+//!
+//! The order is the point: nothing listens before there is something to serve, so a new process never answers 503 for
+//! want of endpoints that it was about to learn. Everything up to [`Builder::run`]'s last line is plain synchronous
+//! code; runtimes belong to Pingora's services.
+//!
+//! A binary of your own adds filters:
+//!
+//! ```no_run
+//! # fn shout(_: &serde_json::Value) -> Result<Box<dyn tidegate::filter::Filter>, String> { Err(String::new()) }
+//! # fn main() -> std::process::ExitCode {
+//! tidegate::app::Builder::file("tidegate.yaml").filter("shout", shout).run()
+//! # }
+//! ```
+
+mod bind;
+mod lifecycle;
+mod service;
+mod world;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use pingora::server::configuration::ServerConf;
+use pingora::server::{RunArgs, Server};
+use pingora::services::ServiceWithDependents;
+use pingora::services::background::background_service;
+use pingora::services::listening::Service;
+use tracing::{error, info};
+
+use crate::admin;
+use crate::config::{Boot, Config, Problem, load};
+use crate::control::members::Book;
+use crate::control::ready::Ready;
+use crate::control::{Inbox, Writer};
+use crate::discovery::Statuses;
+use crate::endpoint::Roster;
+use crate::filter::{Filter, Registry};
+use crate::observe::Metrics;
+use crate::observe::access::AccessLog;
+use crate::proxy::door::Door;
+use crate::proxy::{Listener, Proxy};
+use crate::snapshot::compile::{Plan, Step, Surroundings};
+use crate::snapshot::{Cell, Snapshot, Table};
+
+use self::lifecycle::Lifecycle;
+use self::service::Control;
+
+/// A Tidegate that is about to run.
+pub struct Builder {
+    source: Source,
+    filters: Registry,
+    services: Vec<Box<dyn ServiceWithDependents>>,
+}
+
+enum Source {
+    File(PathBuf),
+    BuiltIn(Box<Config>),
+}
+
+/// Why a process could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{}", list(.0))]
+    Config(Vec<Problem>),
+    #[error("{0}")]
+    Bind(#[from] bind::BindError),
+    #[error("cannot write the pid file {path}: {why}", path = .0.display(), why = .1)]
+    PidFile(PathBuf, std::io::Error),
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+// === impl Builder ===
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("filters", &self.filters).finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    /// Runs the config of a file, and follows its changes.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self::from(Source::File(path.into()))
+    }
+
+    /// Runs a config that was built in code. There is nothing to reload.
+    pub fn new(config: Config) -> Self {
+        Self::from(Source::BuiltIn(Box::new(config)))
+    }
+
+    /// Lets routes name a filter of your own. `factory` gets the route's `config` for it.
+    pub fn filter<F>(mut self, name: &str, factory: F) -> Self
+    where
+        F: Fn(&serde_json::Value) -> Result<Box<dyn Filter>, String> + Send + Sync + 'static,
+    {
+        self.filters.register(name, factory);
+        self
+    }
+
+    /// Runs another Pingora service in the same process.
+    pub fn service(mut self, service: impl ServiceWithDependents + 'static) -> Self {
+        self.services.push(Box::new(service));
+        self
+    }
+
+    /// Everything that is wrong with the config, without running it.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.snapshot().err().unwrap_or_default()
+    }
+
+    /// The snapshot that the config gives while no source has answered: static clusters have members, others none.
+    ///
+    /// # Errors
+    ///
+    /// Every problem of the config.
+    pub fn snapshot(&self) -> Result<Snapshot, Vec<Problem>> {
+        let (config, _, places) = self.load()?;
+        let around = self.surroundings(&config.boot).map_err(|e| vec![Problem::new("", e.to_string())])?;
+        let plan = Plan::new(Arc::new(config.live), &around).map_err(|problems| places.place(problems))?;
+        let mut book = Book::default();
+        book.enter_static(&plan.live);
+        let nothing = Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()));
+        Ok(plan.snapshot(
+            Step {
+                previous: &nothing,
+                members: &|name, fingerprint| book.find(name, fingerprint).cloned(),
+                access_log: nothing.access_log.clone(),
+                cause: "file".into(),
+                now: std::time::SystemTime::UNIX_EPOCH,
+            },
+            &mut Roster::default(),
+            &around,
+        ))
+    }
+
+    /// Runs until the process is told to stop. Says on stderr why it could not start.
+    pub fn run(self) -> ExitCode {
+        match self.start() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("tidegate: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn start(self) -> Result<(), StartError> {
+        let (config, file, places) = self.load().map_err(StartError::Config)?;
+        let boot = config.boot.clone();
+        bind::check(&boot)?;
+        let around = Arc::new(self.surroundings(&boot)?);
+        let ready = Arc::new(Ready::new());
+        let cell =
+            Arc::new(Cell::new(Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()))));
+        let writer = Writer::new(config, file.clone(), around.clone(), cell.clone(), ready.clone())
+            .map_err(|problems| StartError::Config(places.place(problems)))?;
+        let (inbox, changes) = Inbox::new();
+        let statuses = Statuses::default();
+
+        let conf = server_conf(&boot);
+        let mut server = Server::new_with_opt_and_conf(None, conf);
+        let lifecycle = Lifecycle::new(&boot, ready.clone(), cell.clone(), server.watch_execution_phase());
+
+        let control = Control::new(service::Parts {
+            writer,
+            changes,
+            inbox: inbox.clone(),
+            file,
+            statuses: statuses.clone(),
+            state_dir: boot.server.state_dir.clone(),
+            stop: lifecycle.stop(),
+            stopped: lifecycle.stopped(),
+        });
+        let control = server.add_service(background_service("control", control));
+        let bootstrap = server.bootstrap_as_a_service();
+        bootstrap.add_dependency(&control);
+
+        let listeners: Vec<_> = boot.listeners.iter().map(|l| Listener::new(l, &around.metrics)).collect();
+        let proxy = Proxy::new(cell.clone(), ready.clone(), listeners);
+        let mut door = Service::new("proxy".into(), Door::new(&server.configuration, proxy.clone()));
+        for listener in &boot.listeners {
+            door.add_tcp(&listener.address.to_string());
+        }
+        server.add_service(door).add_dependency(&bootstrap);
+
+        let world = world::Process { cell, ready, inbox, statuses, around, boot: boot.clone() };
+        let admin = admin::service(Arc::new(world), &boot.admin);
+        server.add_service(admin).add_dependency(&bootstrap);
+
+        for service in self.services {
+            server.add_boxed_service(service);
+        }
+        lifecycle.write_pid_file()?;
+        let shutdown_signal = Box::new(lifecycle.signals());
+        lifecycle.watch(proxy);
+        info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "starting");
+        server.run(RunArgs { shutdown_signal });
+        Ok(())
+    }
+
+    fn from(source: Source) -> Self {
+        Self { source, filters: Registry::default(), services: Vec::new() }
+    }
+
+    fn load(&self) -> Result<(Config, Option<PathBuf>, load::Places), Vec<Problem>> {
+        match &self.source {
+            Source::File(path) => {
+                load::file(path).map(|(config, places)| (config, Some(path.clone()), places))
+            }
+            Source::BuiltIn(config) => Ok(((**config).clone(), None, load::Places::default())),
+        }
+    }
+
+    fn surroundings(&self, boot: &Boot) -> Result<Surroundings, StartError> {
+        let listeners = boot.listeners.iter().map(|l| l.name.to_string()).collect();
+        Ok(Surroundings { metrics: Arc::new(Metrics::new()?), filters: self.filters.clone(), listeners })
+    }
+}
+
+/// What Pingora is told of the boot config. Its own retry loop is bounded by ours; see `proxy::connect`.
+fn server_conf(boot: &Boot) -> ServerConf {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = if boot.server.threads == 0 { cores } else { boot.server.threads };
+    ServerConf {
+        threads,
+        grace_period_seconds: Some(boot.server.grace_period.0.as_secs_f64().ceil() as u64),
+        graceful_shutdown_timeout_seconds: Some(1),
+        upgrade_sock: boot.server.upgrade_socket.display().to_string(),
+        upstream_keepalive_pool_size: 1024,
+        max_retries: 8,
+        ..ServerConf::default()
+    }
+}
+
+fn list(problems: &[Problem]) -> String {
+    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    match lines.as_slice() {
+        [one] => one.clone(),
+        many => format!("{} problems in the config\n{}", many.len(), many.join("\n")),
+    }
+}
+
+/// Says on the log that a task ended that should not.
+fn ended(task: &'static str) {
+    error!(task, "ended; restart the process");
+}

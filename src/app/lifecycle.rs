@@ -1,0 +1,186 @@
+//! The end of a process: signals, draining, and leaving as soon as nothing is in flight.
+//!
+//! Pingora sleeps the whole grace period, deaf to signals, whatever is left to do. So a thread of our own watches for the phase
+//! in which it would, counts the requests in flight, and exits once there are none, or when the grace period is over.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::server::{ExecutionPhase, ShutdownSignal, ShutdownSignalWatch};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{broadcast, mpsc, watch};
+use tracing::{info, warn};
+
+use crate::config::Boot;
+use crate::control::ready::Ready;
+use crate::discovery::Stop;
+use crate::proxy::Proxy;
+use crate::snapshot::Cell;
+
+use super::StartError;
+
+/// How often the requests in flight are counted while draining.
+const COUNT: Duration = Duration::from_millis(20);
+
+/// How long the last state and log lines may take to be written.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// What is needed to end in good order.
+pub(super) struct Lifecycle {
+    grace: Duration,
+    pid_file: Option<PathBuf>,
+    ready: Arc<Ready>,
+    cell: Arc<Cell>,
+    phases: broadcast::Receiver<ExecutionPhase>,
+    stop: watch::Sender<bool>,
+    stopped: (mpsc::Sender<()>, mpsc::Receiver<()>),
+    hurry: Arc<AtomicBool>,
+}
+
+/// Turns signals into Pingora's ways to shut down.
+pub(super) struct Signals {
+    ready: Arc<Ready>,
+    hurry: Arc<AtomicBool>,
+}
+
+// === impl Lifecycle ===
+
+impl Lifecycle {
+    pub(super) fn new(
+        boot: &Boot,
+        ready: Arc<Ready>,
+        cell: Arc<Cell>,
+        phases: broadcast::Receiver<ExecutionPhase>,
+    ) -> Self {
+        Self {
+            grace: boot.server.grace_period.0,
+            pid_file: boot.server.pid_file.clone(),
+            ready,
+            cell,
+            phases,
+            stop: watch::Sender::new(false),
+            stopped: mpsc::channel(1),
+            hurry: Arc::default(),
+        }
+    }
+
+    /// Turns true when control and sources should end.
+    pub(super) fn stop(&self) -> Stop {
+        self.stop.subscribe()
+    }
+
+    /// To be dropped when the last state is on disk.
+    pub(super) fn stopped(&self) -> mpsc::Sender<()> {
+        self.stopped.0.clone()
+    }
+
+    pub(super) fn signals(&self) -> Signals {
+        Signals { ready: self.ready.clone(), hurry: self.hurry.clone() }
+    }
+
+    pub(super) fn write_pid_file(&self) -> Result<(), StartError> {
+        let Some(path) = &self.pid_file else { return Ok(()) };
+        let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        let written = folder.and_then(|()| std::fs::write(path, format!("{}\n", std::process::id())));
+        written.map_err(|why| StartError::PidFile(path.clone(), why))
+    }
+
+    /// Ends the process in time, from a thread of its own.
+    pub(super) fn watch(self, proxy: Proxy) {
+        let thread = std::thread::Builder::new().name("lifecycle".into());
+        let spawned = thread.spawn(move || self.end(&proxy));
+        if let Err(error) = spawned {
+            warn!(%error, "cannot watch the end of the process; it will sleep out its grace period");
+        }
+    }
+
+    fn end(mut self, proxy: &Proxy) {
+        loop {
+            match self.phases.blocking_recv() {
+                Ok(ExecutionPhase::ShutdownStarted | ExecutionPhase::ShutdownGracePeriod) => break,
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return,
+            }
+        }
+        let mut waited = Duration::ZERO;
+        // One count may fall between two requests of a connection that is about to close; two in a row do not.
+        let mut idle = 0;
+        while idle < 3 && waited < self.grace && !self.hurry.load(Relaxed) {
+            std::thread::sleep(COUNT);
+            waited += COUNT;
+            idle = if proxy.in_flight() == 0 { idle + 1 } else { 0 };
+        }
+        let left = proxy.in_flight();
+        if left > 0 {
+            warn!(left, "the grace period is over; these requests are cut");
+        }
+        self.last_words();
+        info!("stopped");
+        std::process::exit(0);
+    }
+
+    fn last_words(mut self) {
+        let _ = self.stop.send(true);
+        drop(self.stopped.0);
+        let mut waited = Duration::ZERO;
+        while waited < LAST_WORDS && self.stopped.1.try_recv() == Err(mpsc::error::TryRecvError::Empty) {
+            std::thread::sleep(COUNT);
+            waited += COUNT;
+        }
+        self.cell.load().access_log.finish(LAST_WORDS);
+        if let Some(path) = &self.pid_file {
+            let own =
+                std::fs::read_to_string(path).is_ok_and(|text| text.trim() == std::process::id().to_string());
+            if own {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+}
+
+// === impl Signals ===
+
+impl Signals {
+    async fn first(signals: [Option<Signal>; 2]) -> usize {
+        let [mut term, mut int] = signals;
+        tokio::select! {
+            () = next(&mut term) => 0,
+            () = next(&mut int) => 1,
+        }
+    }
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Signals {
+    async fn recv(&self) -> ShutdownSignal {
+        let listen = |kind| signal(kind).map_err(|error| warn!(%error, "cannot listen for a signal")).ok();
+        let kinds = || [listen(SignalKind::terminate()), listen(SignalKind::interrupt())];
+        let which = Self::first(kinds()).await;
+        self.ready.drain();
+        if which == 1 {
+            info!("SIGINT: stopping at once");
+            self.hurry.store(true, Relaxed);
+            return ShutdownSignal::GracefulTerminate;
+        }
+        info!("SIGTERM: draining");
+        let hurry = self.hurry.clone();
+        let again = kinds();
+        tokio::spawn(async move {
+            Self::first(again).await;
+            hurry.store(true, Relaxed);
+        });
+        ShutdownSignal::GracefulTerminate
+    }
+}
+
+async fn next(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,230 @@
+//! The running process as the admin API sees it.
+//!
+//! Every answer is made from the snapshot that requests use and the states that they change; nothing is kept beside.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::admin::World;
+use crate::admin::explain::Probe;
+use crate::admin::view;
+use crate::admin::world::{DrainError, ReloadError, Reloaded};
+use crate::cluster::Cluster;
+use crate::config::{Boot, Config, Name, live};
+use crate::control::ready::Ready;
+use crate::control::{self, Inbox};
+use crate::discovery::Statuses;
+use crate::endpoint::{Endpoint, Registry};
+use crate::observe::metrics::{ClusterSample, EndpointSample, EndpointState, Scrape, SourceSample};
+use crate::snapshot::compile::Surroundings;
+use crate::snapshot::{Action, Cell, Route};
+
+/// What the admin API reads and may ask for.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) cell: Arc<Cell>,
+    pub(super) ready: Arc<Ready>,
+    pub(super) inbox: Inbox,
+    pub(super) statuses: Statuses,
+    pub(super) around: Arc<Surroundings>,
+    pub(super) boot: Boot,
+}
+
+#[async_trait]
+impl World for Process {
+    fn ready(&self) -> Result<(), Vec<String>> {
+        self.ready.check()
+    }
+
+    fn snapshot(&self) -> Option<view::Snapshot> {
+        let snapshot = self.cell.load();
+        (snapshot.generation > 0).then(|| view::Snapshot {
+            generation: snapshot.generation,
+            digest: snapshot.digest.clone(),
+            published_at: snapshot.published_at,
+            cause: snapshot.cause.clone(),
+        })
+    }
+
+    fn routes(&self) -> Vec<view::Route> {
+        let snapshot = self.cell.load();
+        let written = &snapshot.live.routes;
+        snapshot
+            .table
+            .routes
+            .iter()
+            .zip(written)
+            .map(|(route, w)| show_route(route, w, &snapshot.clusters))
+            .collect()
+    }
+
+    fn clusters(&self) -> Vec<view::Cluster> {
+        self.cell.load().clusters.iter().map(|cluster| show_cluster(cluster)).collect()
+    }
+
+    fn cluster(&self, name: &str) -> Option<view::Cluster> {
+        self.cell.load().cluster(name).map(|cluster| show_cluster(cluster))
+    }
+
+    fn sources(&self) -> Vec<view::Source> {
+        let dynamic = self.statuses.list(now());
+        dynamic.into_iter().map(show_source).collect()
+    }
+
+    fn config(&self) -> Value {
+        let live = (*self.cell.load().live).clone();
+        let config = Config { boot: self.boot.clone(), live };
+        serde_json::to_value(config).unwrap_or_default()
+    }
+
+    fn explain(&self, probe: &Probe) -> Value {
+        let snapshot = self.cell.load();
+        serde_json::to_value(snapshot.explain(&probe.view(), probe.ip)).unwrap_or_default()
+    }
+
+    fn metrics(&self) -> Vec<u8> {
+        let snapshot = self.cell.load();
+        let statuses = self.statuses.list(now());
+        let clusters: Vec<_> = snapshot
+            .clusters
+            .iter()
+            .map(|cluster| ClusterSample {
+                name: cluster.name.as_str(),
+                endpoints: cluster.endpoints.iter().map(sample).collect(),
+            })
+            .collect();
+        let sources: Vec<_> = statuses
+            .iter()
+            .map(|s| SourceSample {
+                source: s.source,
+                cluster: s.cluster.as_str(),
+                age: s.last_success_age_seconds,
+                updates: s.updates,
+                errors: s.errors.values().sum(),
+            })
+            .collect();
+        self.around.metrics.render(&Scrape { clusters: &clusters, sources: &sources })
+    }
+
+    async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        match self.inbox.reload("api").await {
+            Ok(applied) => {
+                Ok(Reloaded { generation: applied.generation, needs_upgrade: applied.needs_upgrade })
+            }
+            Err(rejected) => Err(ReloadError::Invalid(rejected.problems)),
+        }
+    }
+
+    async fn drain(
+        &self,
+        cluster: &str,
+        address: SocketAddr,
+        on: bool,
+    ) -> Result<view::Endpoint, DrainError> {
+        let name: Name = cluster.parse().map_err(|_| DrainError::UnknownCluster)?;
+        self.inbox.drain(name, address, on).await.map_err(|error| match error {
+            control::DrainError::Cluster(_) => DrainError::UnknownCluster,
+            control::DrainError::Endpoint(..) => DrainError::UnknownEndpoint,
+            control::DrainError::Stopping => DrainError::Stopping,
+        })?;
+        let snapshot = self.cell.load();
+        let found = snapshot.cluster(cluster).ok_or(DrainError::UnknownCluster)?;
+        let endpoint = found.endpoints.iter().find(|e| e.member.address == address);
+        endpoint.map(show_endpoint).ok_or(DrainError::UnknownEndpoint)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "ages are told against the real clock")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+fn show_route(route: &Route, written: &live::Route, clusters: &[Arc<Cluster>]) -> view::Route {
+    let (action, timeout, attempts) = match &route.action {
+        Action::Forward(forward) => {
+            let cluster = clusters[forward.cluster].name.to_string();
+            (view::Action::Cluster(cluster), forward.timeout, u32::from(forward.attempts))
+        }
+        Action::Redirect(_) | Action::Respond(_) => (fixed(written), None, 0),
+    };
+    view::Route {
+        name: route.name.to_string(),
+        priority: written.priority,
+        r#match: route.conditions.clone(),
+        action,
+        timeout_seconds: timeout.map(|t| t.as_secs_f64()),
+        attempts,
+    }
+}
+
+fn fixed(written: &live::Route) -> view::Action {
+    match (&written.redirect, &written.respond) {
+        (Some(live::Redirect { to, status }), _) => {
+            view::Action::Redirect { to: to.clone(), status: *status }
+        }
+        (None, respond) => view::Action::Respond { status: respond.as_ref().map_or(0, |r| r.status) },
+    }
+}
+
+fn show_cluster(cluster: &Cluster) -> view::Cluster {
+    let endpoints = &cluster.endpoints;
+    let available = endpoints.iter().filter(|e| e.available()).count();
+    let usable = endpoints.iter().filter(|e| !e.withdrawn()).count();
+    view::Cluster {
+        name: cluster.name.to_string(),
+        source: cluster.config.source().to_owned(),
+        policy: cluster.config.load_balancing.policy,
+        available,
+        panic: available * 2 < usable,
+        endpoints: endpoints.iter().map(show_endpoint).collect(),
+    }
+}
+
+fn show_endpoint(endpoint: &Endpoint) -> view::Endpoint {
+    let state = &endpoint.state;
+    view::Endpoint {
+        address: endpoint.member.address,
+        weight: endpoint.member.weight,
+        registry: endpoint.member.registry,
+        state: condition(endpoint),
+        draining: state.draining(),
+        in_flight: state.in_flight(),
+        requests: state.requests(),
+        connect_failures: state.connect_failures(),
+        labels: endpoint.member.labels.clone(),
+    }
+}
+
+fn condition(endpoint: &Endpoint) -> EndpointState {
+    if endpoint.withdrawn() {
+        EndpointState::Draining
+    } else if endpoint.member.registry == Registry::Critical {
+        EndpointState::Unhealthy
+    } else {
+        EndpointState::Available
+    }
+}
+
+fn sample(endpoint: &Endpoint) -> EndpointSample {
+    EndpointSample {
+        address: endpoint.member.address,
+        state: condition(endpoint),
+        in_flight: endpoint.state.in_flight(),
+    }
+}
+
+fn show_source(status: crate::discovery::SourceStatus) -> view::Source {
+    view::Source {
+        source: status.source.to_string(),
+        cluster: status.cluster.to_string(),
+        age_seconds: status.last_success_age_seconds,
+        updates: status.updates,
+        errors: status.errors.values().sum(),
+        last_error: status.last_error.map(|e| format!("{}: {}", e.kind, e.what)),
+        held: (status.held > 0).then(|| format!("{} endpoints are held", status.held)),
+        from_disk: status.origin == Some(crate::discovery::keep::Origin::Disk),
+    }
+}

@@ -1,0 +1,82 @@
+//! The command line: one file a command.
+
+pub mod check;
+mod demo;
+mod explain;
+mod log;
+pub mod schema;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::app::Builder;
+
+/// A programmable L7 reverse proxy: finds services in Consul, routes, balances, and shows what it does.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    after_help = "First steps:\n  tidegate demo                        two sample services, the proxy, the dashboard\n  tidegate check -c tidegate.yaml      every problem at once, with its line\n  tidegate run -c tidegate.yaml        serve; SIGHUP reloads, SIGTERM drains and stops"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve. SIGHUP reloads the file (a change of it does too), SIGTERM drains and stops
+    Run {
+        /// The config file
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Say everything that is wrong with a config file; exit 1 if anything is
+    Check {
+        /// The config file
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+        /// For people, or for programs
+        #[arg(long, value_enum, default_value_t)]
+        format: check::Format,
+    },
+    /// Say which route a request takes, why not the others, and which endpoints it may reach
+    Explain(explain::Args),
+    /// Print the JSON Schema of the config file, from which editors complete
+    Schema,
+    /// Run two sample services behind the proxy, with nothing to install or configure
+    Demo(demo::Args),
+    /// Print the completion script of a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Parses the command line and runs what it says.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run { config } => {
+            log::init("info");
+            Builder::file(config).run()
+        }
+        Command::Check { config, format } => {
+            check::run(&config, format, |config| Builder::new(config.clone()).problems())
+        }
+        Command::Explain(args) => explain::run(&args),
+        Command::Schema => match schema::run() {
+            Ok(()) => ExitCode::SUCCESS,
+            // The reader went away, as `head` does.
+            Err(_) => ExitCode::FAILURE,
+        },
+        Command::Demo(args) => {
+            log::init("warn");
+            demo::run(&args)
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! A cluster as requests use it: endpoints, their balancer, and a prepared peer for each.
+//!
+//! Compiled once per change of its own config or members; every other snapshot shares it by `Arc`, so that a change
+//! of one cluster among thousands costs one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::upstreams::peer::HttpPeer;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::balance::hash::HashPolicy;
+use crate::balance::{Balancer, Choice};
+use crate::config::Name;
+use crate::config::live;
+use crate::endpoint::{Endpoint, Members, Roster};
+use crate::observe::metrics::{ClusterMetrics, Metrics};
+
+/// How long a TCP connection to an endpoint may take to open, where the config says nothing.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long an unused connection to an endpoint is kept. Below the keep-alive of common servers (nginx 75 s, Go and
+/// Java none), above that of Node (5 s) and gunicorn (2 s), whose closing is noticed by a probe before each use.
+pub const POOL_IDLE: Duration = Duration::from_secs(60);
+
+/// A compiled cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    pub name: Name,
+    /// What it was compiled from, to see whether it can be kept.
+    pub config: live::Cluster,
+    /// Which question its members answer; see [`live::Cluster::fingerprint`].
+    pub fingerprint: u64,
+    /// None: no source has answered yet.
+    pub members: Option<Members>,
+    pub endpoints: Arc<[Endpoint]>,
+    pub hash: HashPolicy,
+    pub metrics: ClusterMetrics,
+    /// A hash of members and balancing, for the snapshot's digest.
+    pub digest: u64,
+    balancer: Balancer,
+    peers: Box<[HttpPeer]>,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Compiles a cluster. `hash` was compiled from `config` before, since that can fail and this cannot.
+    pub fn compile(
+        name: &Name,
+        config: &live::Cluster,
+        fingerprint: u64,
+        hash: HashPolicy,
+        members: Option<Members>,
+        roster: &mut Roster,
+        metrics: &Metrics,
+    ) -> Self {
+        let listed = members.as_deref().unwrap_or_default();
+        let endpoints: Arc<[Endpoint]> = listed
+            .iter()
+            .map(|m| Endpoint { member: m.clone(), state: roster.state(name, m.address) })
+            .collect();
+        let connect = config.connect_timeout.map_or(CONNECT_TIMEOUT, |span| span.0);
+        let group = xxh3_64(name.as_str().as_bytes());
+        let peers = listed.iter().map(|m| peer(m.address, group, connect)).collect();
+        Self {
+            name: name.clone(),
+            config: config.clone(),
+            fingerprint,
+            hash,
+            metrics: metrics.cluster(name.as_str()),
+            digest: xxh3_64(format!("{name} {config:?} {listed:?}").as_bytes()),
+            balancer: Balancer::new(config.load_balancing.policy, endpoints.clone()),
+            peers,
+            endpoints,
+            members,
+        }
+    }
+
+    /// Picks an endpoint that is not in `tried`. `key`: what the hash policy found in the request.
+    pub fn pick(&self, key: Option<u64>, tried: &[SocketAddr], rng: &mut fastrand::Rng) -> Option<Choice> {
+        self.balancer.pick(key, tried, rng)
+    }
+
+    /// As [`pick`](Self::pick), for people who ask: where a request with this key would go now.
+    pub fn probe(&self, key: Option<u64>) -> Option<Choice> {
+        self.balancer.pick(key, &[], &mut fastrand::Rng::with_seed(0))
+    }
+
+    /// The prepared peer of an endpoint, by its index.
+    pub fn peer(&self, index: usize) -> &HttpPeer {
+        &self.peers[index]
+    }
+}
+
+/// A peer with everything set that does not depend on the request.
+///
+/// `group` keeps the connections of two clusters with a common address apart: their protocols, and later their TLS,
+/// may differ.
+fn peer(address: SocketAddr, group: u64, connect: Duration) -> HttpPeer {
+    let mut peer = HttpPeer::new(address, false, String::new());
+    peer.group_key = group;
+    peer.options.connection_timeout = Some(connect);
+    peer.options.total_connection_timeout = Some(connect);
+    peer.options.idle_timeout = Some(POOL_IDLE);
+    peer
+}

@@ -1,0 +1,163 @@
+//! Clusters: where endpoints come from, and how one of them is chosen.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::value::Span;
+
+/// A set of endpoints that requests are balanced over. Exactly one of `consul`, `static`, `dns`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("oneOf" = [{"required": ["consul"]}, {"required": ["static"]}, {"required": ["dns"]}]))]
+pub struct Cluster {
+    /// The instances of a service in Consul.
+    pub consul: Option<ConsulService>,
+    /// Endpoints written in the file.
+    pub r#static: Option<Static>,
+    /// Endpoints from the answers of a DNS resolver.
+    pub dns: Option<Dns>,
+    /// How one endpoint is chosen for a request.
+    pub load_balancing: LoadBalancing,
+    /// How long a TCP connection to an endpoint may take to open. Default 2s.
+    pub connect_timeout: Option<Span>,
+}
+
+/// The instances of a service in Consul.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConsulService {
+    /// The name of the service.
+    pub service: String,
+    /// Only instances that carry all of these tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Only instances whose meta has all of these values.
+    #[serde(default)]
+    pub meta: BTreeMap<String, String>,
+    /// Another datacenter than the agent's own.
+    pub datacenter: Option<String>,
+    /// Which address of an instance: `service` (default), `lan`, `wan`, or another key of its tagged addresses.
+    #[serde(default = "service")]
+    pub address: String,
+}
+
+/// Endpoints written in the file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Static {
+    /// At least one.
+    #[schemars(length(min = 1))]
+    pub endpoints: Vec<StaticEndpoint>,
+}
+
+/// One endpoint written in the file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StaticEndpoint {
+    /// IP address and port. For a name use a `dns` cluster.
+    pub address: SocketAddr,
+    /// Its share against the others; 0: none. At most 65535.
+    #[serde(default = "one")]
+    #[schemars(range(max = 65535))]
+    pub weight: u32,
+    /// Free values, shown in the admin API.
+    #[serde(default)]
+    pub meta: BTreeMap<String, String>,
+}
+
+/// Endpoints from the answers of a DNS resolver.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dns {
+    /// The name to ask for, as `my-service.service.consul`.
+    pub name: String,
+    /// The port of every endpoint. With `srv` the answer brings the port, and this must be left out.
+    pub port: Option<u16>,
+    /// Ask for SRV records: each brings its port and weight.
+    #[serde(default)]
+    pub srv: bool,
+    /// Resolvers to ask, in order. Default: those of the system.
+    #[serde(default)]
+    pub resolvers: Vec<SocketAddr>,
+    /// The shortest time between two questions, whatever the answer's TTL.
+    #[serde(default = "dns_floor")]
+    pub min_ttl: Span,
+}
+
+/// How one endpoint of a cluster is chosen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoadBalancing {
+    /// Default: `round_robin`.
+    pub policy: Policy,
+    /// For `ring_hash` and `maglev`: what to hash. The first that is present wins; none present: random.
+    pub hash: Vec<HashKey>,
+}
+
+/// The balancing policies. All respect weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// Smooth weighted round robin.
+    #[default]
+    RoundRobin,
+    /// By weight, at random.
+    Random,
+    /// The less busy of two random choices, by in-flight requests per weight.
+    LeastRequest,
+    /// Consistent hashing on a ring (ketama). Needs `hash`.
+    RingHash,
+    /// Consistent hashing by table: the most even one. Needs `hash`.
+    Maglev,
+}
+
+/// A part of the request that a hashing policy keys on.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HashKey {
+    /// The first value of a header.
+    Header(String),
+    /// The value of a cookie.
+    Cookie(String),
+    /// The first value of a query parameter.
+    Query(String),
+    /// The client's address, without the port.
+    SourceIp,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// The kind of its source.
+    pub fn source(&self) -> &'static str {
+        match (&self.consul, &self.dns) {
+            (Some(_), _) => "consul",
+            (None, Some(_)) => "dns",
+            (None, None) => "static",
+        }
+    }
+
+    /// A number that is the same for two clusters exactly where the same question to the same source would be asked.
+    /// Answers carry it, so that one to an older question is never taken for one to a newer.
+    pub fn fingerprint(&self) -> u64 {
+        let asked = format!("{:?} {:?} {:?}", self.consul, self.dns, self.r#static);
+        xxhash_rust::xxh3::xxh3_64(asked.as_bytes())
+    }
+}
+
+// === defaults ===
+
+fn service() -> String {
+    "service".into()
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn dns_floor() -> Span {
+    Span::secs(1)
+}

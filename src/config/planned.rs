@@ -1,0 +1,103 @@
+//! The keys that the design names and this version does not serve yet.
+//!
+//! A config written for a later version must not half work here: a `split` that is skipped sends all traffic
+//! one way, a `tls` that is skipped serves in clear. So these keys are refused by name, with what to use until
+//! then. When one becomes served, its row goes; nothing else here needs a change.
+
+/// A key that is not served yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The mapping it stands in: a config path in which `[]` is any item and `*` any name; the top is empty.
+    pub place: &'static str,
+    pub key: &'static str,
+    /// What to use instead, or how to go on without.
+    pub instead: &'static str,
+}
+
+/// Every such key.
+pub const PLANNED: &[Planned] = &[
+    row(
+        "routes[]",
+        "split",
+        "send the route to one `cluster`, or give two routes different `match` conditions",
+    ),
+    row("routes[]", "mirror", "leave it out; each request goes to one cluster"),
+    row("routes[].retry", "on", ONLY_CONNECT),
+    row("routes[].retry", "per_try_timeout", "the route's `timeout` covers all tries"),
+    row("routes[].retry", "backoff", ONLY_CONNECT),
+    row("routes[].retry", "budget", ONLY_CONNECT),
+    row("clusters.*", "health_check", "leave it out; what Consul's own checks say is respected"),
+    row("clusters.*", "outlier_detection", "leave it out; a connect failure is tried once more elsewhere"),
+    row("clusters.*", "circuit_breaker", "leave it out; the number of requests is not bounded"),
+    row("clusters.*", "protocol", "leave it out; endpoints are spoken to in HTTP/1.1"),
+    row("clusters.*", "tls", "leave it out; endpoints are spoken to in clear"),
+    row("clusters.*", "failover", "leave it out; a route has one cluster"),
+    row("clusters.*", "proxy_protocol", "the client's address is sent as `x-forwarded-for`"),
+    row("clusters.*", "etcd", OTHER_SOURCE),
+    row("clusters.*", "zookeeper", OTHER_SOURCE),
+    row("clusters.*", "kubernetes", OTHER_SOURCE),
+    row("clusters.*", "xds", OTHER_SOURCE),
+    row(
+        "clusters.*.load_balancing",
+        "slow_start",
+        "leave it out; a new endpoint takes its full share at once",
+    ),
+    row("listeners[]", "tls", "end TLS in front of it; a listener speaks HTTP/1.1 and h2c in clear"),
+    row("listeners[]", "proxy_protocol", "let what is in front set `x-forwarded-for`"),
+    row("listeners[]", "tcp", "leave it out; a listener takes HTTP"),
+    row("listeners[]", "limits", "leave it out"),
+    row("", "limits", "leave it out"),
+    row("", "register", "register the proxy with a service file of the Consul agent"),
+    row("", "splits", "leave it out"),
+    row("", "tracing", "leave it out; `x-request-id` ties log lines together"),
+];
+
+const ONLY_CONNECT: &str = "only `attempts` is served: a connect failure, and for idempotent methods a reset \
+                            before the response, is tried once more on another endpoint";
+
+const OTHER_SOURCE: &str = "use `consul`, `static` or `dns`";
+
+const fn row(place: &'static str, key: &'static str, instead: &'static str) -> Planned {
+    Planned { place, key, instead }
+}
+
+/// The row of a key, if it is one of these.
+pub fn find(place: &str, key: &str) -> Option<&'static Planned> {
+    PLANNED.iter().find(|p| p.place == place && p.key == key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::load::attempt_text;
+
+    /// A config with one key more, at the place of a row.
+    fn with(place: &str, key: &str) -> String {
+        let at = |here: &str| if here == place { format!(", {key}: {{}}") } else { String::new() };
+        let top = if place.is_empty() { format!("{key}: {{}}\n") } else { String::new() };
+        format!(
+            "{top}listeners: [ {{ name: http, address: \"127.0.0.1:8080\"{} }} ]\n\
+             clusters: {{ c: {{ consul: {{ service: c }}, load_balancing: {{ policy: random{} }}{} }} }}\n\
+             routes: [ {{ name: r, cluster: c, retry: {{ attempts: 2{} }}{} }} ]\n",
+            at("listeners[]"),
+            at("clusters.*.load_balancing"),
+            at("clusters.*"),
+            at("routes[].retry"),
+            at("routes[]"),
+        )
+    }
+
+    #[test]
+    fn each_row_is_refused_by_name_and_nothing_else_is_told() {
+        for Planned { place, key, instead } in PLANNED {
+            let problems = attempt_text(&with(place, key), Path::new("t.yaml"), &|_| None).problems;
+            assert_eq!(problems.len(), 1, "{place} {key}: {problems:?}");
+            assert_eq!(problems[0].what, format!("`{key}` is not served by this version yet"));
+            assert_eq!(problems[0].hint.as_deref(), Some(*instead));
+        }
+        let fine = attempt_text(&with("nowhere", "x"), Path::new("t.yaml"), &|_| None);
+        assert!(fine.finish().is_ok());
+    }
+}

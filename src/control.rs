@@ -1,0 +1,25 @@
+//! The one writer: whatever changes the world sends it a [`Change`]; it compiles, publishes, and answers.
+//!
+//! One task owns the members, the roster and the generation counter, so changes are applied one after the other and
+//! a reader never sees two at once. Changes that arrive together are compiled together.
+//!
+//! # A new config is warmed before it serves
+//!
+//! A reload may name clusters whose source has not answered yet. Publishing at once would answer 503 until it has;
+//! so the new config *waits* while its sources start, at most [`WARM`], and the old snapshot serves on. Changes of members in that
+//! time still apply to the old one. The bad side: a reload that names an unknown service is applied [`WARM`] late.
+
+pub mod change;
+pub mod members;
+mod pending;
+pub mod ready;
+pub mod watch;
+pub mod writer;
+
+use std::time::Duration;
+
+pub use self::change::{Applied, Change, DrainError, Inbox, Rejected};
+pub use self::writer::Writer;
+
+/// How long a new config, or a start, waits for the first answers of its sources.
+pub const WARM: Duration = Duration::from_secs(5);

@@ -1,0 +1,95 @@
+//! What can be asked of the writer, and what it answers.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::{Name, Problem};
+
+/// A change of the world. Members come over a channel of their own, from `discovery`.
+#[derive(Debug)]
+pub enum Change {
+    /// Read the config file again. `cause` is `SIGHUP`, `file` or `api`.
+    Reload { cause: &'static str, reply: Option<oneshot::Sender<Result<Applied, Rejected>>> },
+    /// Take an endpoint out for new requests, or back.
+    Drain {
+        cluster: Name,
+        address: SocketAddr,
+        on: bool,
+        reply: oneshot::Sender<Result<Applied, DrainError>>,
+    },
+}
+
+/// The change serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Applied {
+    /// The generation that serves it.
+    pub generation: u64,
+    /// Boot fields that differ from the running ones; they wait for an upgrade or a restart.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs_upgrade: Vec<String>,
+    /// What is odd but serves, as a cluster without an answer yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// Nothing changed; here is why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rejected {
+    pub problems: Vec<Problem>,
+}
+
+/// Why an endpoint can't be drained.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DrainError {
+    #[error("no cluster `{0}`")]
+    Cluster(Name),
+    #[error("cluster `{0}` has no endpoint {1}")]
+    Endpoint(Name, SocketAddr),
+    #[error("the process is stopping")]
+    Stopping,
+}
+
+/// Where changes are sent.
+#[derive(Clone, Debug)]
+pub struct Inbox(mpsc::UnboundedSender<Change>);
+
+// === impl Inbox ===
+
+impl Inbox {
+    /// An inbox and the end that the writer reads.
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<Change>) {
+        let (send, receive) = mpsc::unbounded_channel();
+        (Self(send), receive)
+    }
+
+    /// Asks for a reload and does not wait.
+    pub fn reload_soon(&self, cause: &'static str) {
+        let _ = self.0.send(Change::Reload { cause, reply: None });
+    }
+
+    /// Reloads; returns once the new config serves.
+    ///
+    /// # Errors
+    ///
+    /// Every problem of the new config. The old one serves on.
+    pub async fn reload(&self, cause: &'static str) -> Result<Applied, Rejected> {
+        let (reply, answer) = oneshot::channel();
+        let stopping = || Rejected { problems: vec![Problem::new("", "the process is stopping")] };
+        self.0.send(Change::Reload { cause, reply: Some(reply) }).map_err(|_| stopping())?;
+        answer.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// Drains an endpoint, or ends that.
+    ///
+    /// # Errors
+    ///
+    /// The current snapshot has no such cluster or endpoint.
+    pub async fn drain(&self, cluster: Name, address: SocketAddr, on: bool) -> Result<Applied, DrainError> {
+        let (reply, answer) = oneshot::channel();
+        let change = Change::Drain { cluster, address, on, reply };
+        self.0.send(change).map_err(|_| DrainError::Stopping)?;
+        answer.await.unwrap_or(Err(DrainError::Stopping))
+    }
+}

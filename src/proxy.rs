@@ -1,0 +1,211 @@
+//! The request path: Pingora's `ProxyHttp`, phase by phase, as a table of contents.
+//!
+//! | phase | file | what happens |
+//! |---|---|---|
+//! | a connection opens | [`door`] | HTTP/1.1 or h2c; a header deadline; malformed requests counted |
+//! | `request_filter` | [`accept`] | snapshot, validity, route, filters; redirects and fixed answers end here |
+//! | `upstream_peer`, `fail_to_connect` | [`connect`] | pick an endpoint; on failure another |
+//! | `upstream_request_filter` | [`forward`] | host, path, `x-forwarded-*`, header edits |
+//! | `response_filter`, body filter | [`respond`] | hop-by-hop out, header edits, the deadline |
+//! | `fail_to_proxy` | [`error`] | status and flag of what went wrong |
+//! | `logging` | [`finish`] | metrics, access log |
+//!
+//! The phases are Pingora's (see `pingora_proxy::ProxyHttp`); only as few of its async hooks are used as needed, since each
+//! costs an allocation a request. What crosses phases is in [`ctx::RequestCtx`], and nowhere else.
+
+pub mod accept;
+pub mod authority;
+pub mod connect;
+pub mod ctx;
+pub mod door;
+pub mod error;
+pub mod finish;
+pub mod forward;
+pub mod respond;
+pub mod tap;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, Result};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use prometheus::IntGauge;
+
+use crate::control::ready::Ready;
+use crate::observe::metrics::{Counter, Metrics};
+use crate::snapshot::Cell;
+
+use self::ctx::RequestCtx;
+
+/// The proxy of all listeners of a process. A clone is another handle on the same.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    pub(crate) cell: Arc<Cell>,
+    pub(crate) ready: Arc<Ready>,
+    pub(crate) listeners: Arc<[Listener]>,
+}
+
+/// What the request path knows of a listener. Its index is its place in the config.
+#[derive(Debug)]
+pub struct Listener {
+    pub(crate) name: String,
+    address: std::net::SocketAddr,
+    in_flight: IntGauge,
+    /// Requests that were refused before routing, by reason.
+    pub(crate) invalid: Invalid,
+}
+
+/// Counters of requests that are not valid.
+#[derive(Debug)]
+pub(crate) struct Invalid {
+    /// The parser refused the header: 400.
+    pub(crate) malformed: Counter,
+    /// Host missing, repeated or not a host: 400.
+    pub(crate) host: Counter,
+    /// A target that is not a path: 400.
+    pub(crate) target: Counter,
+    /// CONNECT: 405.
+    pub(crate) method: Counter,
+    /// The header was not whole in time.
+    pub(crate) timeout: Counter,
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// Resolves the metrics of a listener.
+    pub fn new(config: &crate::config::boot::Listener, metrics: &Metrics) -> Self {
+        let name = config.name.to_string();
+        let reason = |reason| metrics.invalid(&name, reason);
+        let invalid = Invalid {
+            malformed: reason("malformed"),
+            host: reason("host"),
+            target: reason("target"),
+            method: reason("method"),
+            timeout: reason("timeout"),
+        };
+        Self { in_flight: metrics.in_flight(&name), invalid, address: config.address, name }
+    }
+
+    fn takes(&self, local: std::net::SocketAddr) -> bool {
+        self.address.port() == local.port()
+            && (self.address.ip().is_unspecified() || self.address.ip() == local.ip().to_canonical())
+    }
+}
+
+// === impl Proxy ===
+
+impl Proxy {
+    /// A proxy that serves what `cell` holds.
+    pub fn new(cell: Arc<Cell>, ready: Arc<Ready>, listeners: Vec<Listener>) -> Self {
+        Self { cell, ready, listeners: listeners.into() }
+    }
+
+    /// Requests in flight, on all listeners.
+    pub fn in_flight(&self) -> i64 {
+        self.listeners.iter().map(|listener| listener.in_flight.get()).sum()
+    }
+
+    /// The index of the listener that a connection to `local` came through.
+    pub(crate) fn listener(&self, local: Option<std::net::SocketAddr>) -> usize {
+        let found = local.and_then(|local| self.listeners.iter().position(|l| l.takes(local)));
+        found.unwrap_or_default()
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = RequestCtx;
+
+    fn new_ctx(&self) -> RequestCtx {
+        RequestCtx::new()
+    }
+
+    /// No module: the default adds a compression module to every request, in use or not.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
+        self.accept(session, ctx).await
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
+        connect::peer(session, ctx)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut RequestCtx,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        connect::failed(ctx, error)
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        forward::request(session, request, ctx)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        respond::header(session, response, ctx)
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut RequestCtx,
+    ) -> Result<Option<Duration>> {
+        respond::body(session, end, ctx)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut RequestCtx,
+        reused: bool,
+    ) -> Box<Error> {
+        connect::broke(session, ctx, error, reused)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
+        error::answer(session, error, ctx).await
+    }
+
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut RequestCtx) {
+        self.finish(session, ctx);
+    }
+
+    /// Errors are in the access log with their flag; a line each would let clients flood the log.
+    fn suppress_error_log(&self, _session: &Session, _ctx: &RequestCtx, _error: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &RequestCtx,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}

@@ -1,0 +1,156 @@
+//! The first phase: which route, and what it asks for.
+//!
+//! The snapshot is loaded here and nowhere else; whatever is published later does not touch this request.
+
+use http::{HeaderValue, header};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora_proxy::Session;
+use uuid::Uuid;
+
+use crate::filter::redirect::Target;
+use crate::filter::{Answer, Verdict};
+use crate::observe::Flag;
+use crate::proxy::Proxy;
+use crate::proxy::authority;
+use crate::proxy::ctx::{InFlight, RequestCtx};
+use crate::proxy::error::local;
+use crate::proxy::respond::{edit, exchange};
+use crate::route::RequestView;
+use crate::snapshot::Action;
+
+/// How long an idle connection to a client is kept, in seconds.
+pub const KEEPALIVE: u64 = 75;
+
+/// The header that names a request in logs on both sides.
+pub const REQUEST_ID: &str = "x-request-id";
+
+impl Proxy {
+    /// Routes the request. True: it has been answered here.
+    pub(crate) async fn accept(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
+        let local_address = session.server_addr().and_then(|a| a.as_inet()).copied();
+        ctx.listener = self.listener(local_address);
+        let listener = &self.listeners[ctx.listener];
+        ctx.in_flight = Some(InFlight::new(&listener.in_flight));
+        crate::proxy::tap::accepted(session);
+        self.settle_keepalive(session);
+        let snapshot = self.cell.load();
+
+        let request = session.req_header();
+        match authority::host(request) {
+            Ok(host) => ctx.host.push_str(&host),
+            Err(why) => {
+                ctx.snapshot = Some(snapshot);
+                listener.invalid.host.inc();
+                return refuse(session, ctx, why).await;
+            }
+        }
+        if !is_path(request) {
+            ctx.snapshot = Some(snapshot);
+            listener.invalid.target.inc();
+            return refuse(session, ctx, "the request target is not a path").await;
+        }
+        let view = RequestView {
+            host: &ctx.host,
+            path: request.uri.path(),
+            query: request.uri.query(),
+            method: &request.method,
+            headers: &request.headers,
+        };
+        ctx.route = snapshot.table.router.find(&view);
+        ctx.snapshot = Some(snapshot.clone());
+        name_request(session);
+        let Some(route) = ctx.route.map(|index| &snapshot.table.routes[index]) else {
+            ctx.flag = Some(Flag::NR);
+            return local(session, 404, "no route").await.map(|()| true);
+        };
+        match &route.action {
+            Action::Forward(forward) => {
+                let cluster = &snapshot.clusters[forward.cluster];
+                ctx.deadline = forward.timeout.map(|timeout| ctx.start + timeout);
+                ctx.key = {
+                    let request = session.req_header();
+                    let source =
+                        session.client_addr().and_then(|a| a.as_inet()).map(std::net::SocketAddr::ip);
+                    cluster.hash.key(&request.headers, request.uri.query(), source)
+                };
+                if forward.filters.is_empty() {
+                    return Ok(false);
+                }
+                let mut request = session.req_header().clone();
+                let verdict =
+                    forward.filters.on_request(&mut request, &mut exchange(session, route, &mut ctx.memory));
+                *session.req_header_mut() = request;
+                match verdict {
+                    Verdict::Continue => Ok(false),
+                    Verdict::Answer(made) => answer(session, ctx, *made).await,
+                }
+            }
+            Action::Redirect(redirect) => {
+                let request = session.req_header();
+                let (path, query) = (request.uri.path(), request.uri.query());
+                let made = redirect.answer(&Target { scheme: "http", host: &ctx.host, path, query });
+                answer(session, ctx, made).await
+            }
+            Action::Respond(respond) => answer(session, ctx, respond.answer()).await,
+        }
+    }
+
+    /// Finite keep-alive, none while draining. Never on where Pingora switched it off for the sake of framing.
+    fn settle_keepalive(&self, session: &mut Session) {
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(if self.ready.draining() { None } else { Some(KEEPALIVE) });
+        }
+    }
+}
+
+/// Whether the target is origin-form, absolute-form, or `*` of OPTIONS.
+fn is_path(request: &pingora::http::RequestHeader) -> bool {
+    let path = request.uri.path();
+    path.starts_with('/') || (path == "*" && request.method == http::Method::OPTIONS)
+}
+
+/// Gives the request an id if it has none.
+fn name_request(session: &mut Session) {
+    if session.req_header().headers.contains_key(REQUEST_ID) {
+        return;
+    }
+    let mut buffer = Uuid::encode_buffer();
+    let id = Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
+    // A UUID is a valid header value, so neither step fails.
+    if let Ok(value) = HeaderValue::from_str(id) {
+        let _ = session.req_header_mut().insert_header(REQUEST_ID, value);
+    }
+}
+
+async fn refuse(session: &mut Session, ctx: &mut RequestCtx, why: &'static str) -> Result<bool> {
+    ctx.flag = Some(Flag::DPE);
+    session.set_keepalive(None);
+    local(session, 400, why).await.map(|()| true)
+}
+
+/// Writes an answer that needs no endpoint.
+async fn answer(session: &mut Session, ctx: &mut RequestCtx, made: Answer) -> Result<bool> {
+    let Answer { mut head, body } = made;
+    edit(session, &mut head, ctx);
+    send(session, head, body).await.map(|()| true)
+}
+
+/// Writes header and body with their framing.
+pub(crate) async fn send(
+    session: &mut Session,
+    mut header: ResponseHeader,
+    body: bytes::Bytes,
+) -> Result<()> {
+    let status = header.status.as_u16();
+    let bodiless = status < 200 || status == 204 || status == 304;
+    if !bodiless {
+        header.insert_header(header::CONTENT_LENGTH, body.len())?;
+    }
+    let silent = bodiless || body.is_empty() || session.req_header().method == http::Method::HEAD;
+    session.write_response_header(Box::new(header), silent).await?;
+    if !silent {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Which endpoint, and what to do when it can't be reached or breaks off.
+//!
+//! The default retry (DESIGN 5): two tries in all; a connection that could not be opened is retried whatever the method, since
+//! nothing was sent; one that broke before an answer is retried for idempotent methods only (RFC 9110 9.2.2), and only
+//! while the body can be replayed. The second try goes to another endpoint. There is one exception: where the broken connection
+//! came from the pool, the endpoint itself may be fine (it closed an idle connection while we wrote), so the same one
+//! may be used again if no other is left.
+
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora_proxy::Session;
+
+use crate::observe::Flag;
+use crate::proxy::ctx::{RequestCtx, now};
+
+/// Bodies up to this length reach the endpoint at once, so the request's deadline bounds the wait for the answer. Larger ones
+/// may take their time to upload; for them the idle timeout bounds it.
+const PROMPT_BODY: u64 = 64 * 1024;
+
+/// Picks an endpoint and prepares its peer.
+pub(crate) fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
+    let Some(snapshot) = ctx.snapshot.clone() else {
+        return Err(Error::explain(ErrorType::InternalError, "a request without a snapshot"));
+    };
+    let Some((forward, cluster)) = ctx.forward() else {
+        return Err(Error::explain(ErrorType::InternalError, "a request without a cluster"));
+    };
+    let now = now();
+    let left = ctx.deadline.map(|deadline| deadline.saturating_duration_since(now));
+    if left.is_some_and(|left| left.is_zero()) {
+        ctx.flag = Some(Flag::UT);
+        return Err(Error::explain(ErrorType::HTTPStatus(504), "no time is left for another try"));
+    }
+    let mut rng = fastrand::Rng::new();
+    let mut choice = cluster.pick(ctx.key, &ctx.tried, &mut rng);
+    if choice.is_none() && ctx.stale_connection {
+        choice = cluster.pick(ctx.key, &[], &mut rng);
+    }
+    let Some(choice) = choice else {
+        // After a failed try its own flag says more than that nobody else is left.
+        let flag = *ctx.flag.get_or_insert(Flag::UH);
+        let status = if flag == Flag::UC { 502 } else { 503 };
+        return Err(Error::explain(ErrorType::HTTPStatus(status), "no endpoint is available"));
+    };
+    if choice.panic {
+        cluster.metrics.panic.inc();
+    }
+    let mut peer = Box::new(cluster.peer(choice.index).clone());
+    let idle = forward.idle_timeout;
+    let prompt = session.is_body_empty_or(PROMPT_BODY);
+    peer.options.read_timeout = match (left, idle) {
+        (Some(left), Some(idle)) if prompt => Some(left.min(idle)),
+        (Some(left), None) if prompt => Some(left),
+        (_, idle) => idle,
+    };
+    peer.options.write_timeout = idle;
+    if let Some(left) = left {
+        let connect = peer.options.connection_timeout.map_or(left, |connect| connect.min(left));
+        peer.options.connection_timeout = Some(connect);
+        peer.options.total_connection_timeout = Some(connect);
+    }
+    let endpoint = &cluster.endpoints[choice.index];
+    let lease = endpoint.state.lease();
+    let address = endpoint.member.address;
+    drop(snapshot);
+    ctx.lease = Some(lease);
+    ctx.endpoint = Some(address);
+    ctx.attempts += 1;
+    ctx.attempt_start = Some(now);
+    ctx.stale_connection = false;
+    Ok(peer)
+}
+
+/// The connection could not be opened: nothing was sent, so any method may try elsewhere.
+pub(crate) fn failed(ctx: &mut RequestCtx, mut error: Box<Error>) -> Box<Error> {
+    if let Some(lease) = &ctx.lease {
+        lease.state().connect_failed();
+    }
+    if let Some((_, cluster)) = ctx.forward() {
+        cluster.metrics.connect_failures.inc();
+    }
+    ctx.flag = Some(Flag::UF);
+    let again = give_up_endpoint(ctx);
+    error.as_up();
+    error.set_retry(again);
+    error
+}
+
+/// The connection broke, on either side, or the time was up.
+pub(crate) fn broke(
+    session: &Session,
+    ctx: &mut RequestCtx,
+    mut error: Box<Error>,
+    reused: bool,
+) -> Box<Error> {
+    let by_endpoint = *error.esource() == ErrorSource::Upstream;
+    let timed_out = matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+    if by_endpoint {
+        ctx.flag = Some(if timed_out { Flag::UT } else { Flag::UC });
+    }
+    let may_repeat = by_endpoint
+        && !timed_out
+        && session.response_written().is_none()
+        && session.req_header().method.is_idempotent()
+        && !session.as_ref().retry_buffer_truncated();
+    ctx.stale_connection = reused;
+    let again = may_repeat && give_up_endpoint(ctx);
+    // Always decided: `Error::retry` panics on an undecided one.
+    error.set_retry(again);
+    error
+}
+
+/// Ends the try. True: another is allowed.
+fn give_up_endpoint(ctx: &mut RequestCtx) -> bool {
+    ctx.lease = None;
+    ctx.tried.extend(ctx.endpoint);
+    let allowed = ctx.forward().map_or(1, |(forward, _)| forward.attempts);
+    ctx.attempts < u32::from(allowed)
+}
+
+/// How much body a request brings, as far as its header says.
+trait BodyHint {
+    /// Whether there is no body, or one of a known length up to `limit`.
+    fn is_body_empty_or(&self, limit: u64) -> bool;
+}
+
+impl BodyHint for Session {
+    fn is_body_empty_or(&self, limit: u64) -> bool {
+        let headers = &self.req_header().headers;
+        if headers.contains_key(http::header::TRANSFER_ENCODING) {
+            return false;
+        }
+        match headers.get(http::header::CONTENT_LENGTH) {
+            Some(length) => {
+                length.to_str().ok().and_then(|l| l.parse().ok()).is_some_and(|l: u64| l <= limit)
+            }
+            // HTTP/2 may send a body without saying how long it is; HTTP/1.1 without a length has none.
+            None => self.req_header().version != http::Version::HTTP_2 || self.req_header().method.is_safe(),
+        }
+    }
+}

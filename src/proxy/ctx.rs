@@ -1,0 +1,125 @@
+//! What a request carries from phase to phase. Each field names the phase that writes it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use prometheus::IntGauge;
+
+use crate::cluster::Cluster;
+use crate::endpoint::Lease;
+use crate::filter::Memory;
+use crate::observe::Flag;
+use crate::snapshot::table::Forward;
+use crate::snapshot::{Action, Route, Snapshot};
+
+/// The state of one request.
+#[derive(Debug)]
+pub struct RequestCtx {
+    /// new: when the header was read.
+    pub(crate) start: Instant,
+    /// accept: the one snapshot of this request, kept through its retries.
+    pub(crate) snapshot: Option<Arc<Snapshot>>,
+    /// accept: the index of the listener.
+    pub(crate) listener: usize,
+    /// accept: the index of the route that won.
+    pub(crate) route: Option<usize>,
+    /// accept: counts the request in until it ends.
+    pub(crate) in_flight: Option<InFlight>,
+    /// accept: what the cluster's hash policy found.
+    pub(crate) key: Option<u64>,
+    /// accept: where it must be answered.
+    pub(crate) deadline: Option<Instant>,
+    /// accept: the host that was routed on, lower-cased, without port.
+    pub(crate) host: String,
+    /// accept, respond: what filters remember.
+    pub(crate) memory: Memory,
+    /// connect: the endpoint in use, counted in its state.
+    pub(crate) lease: Option<Lease>,
+    /// connect: its address.
+    pub(crate) endpoint: Option<SocketAddr>,
+    /// connect: endpoints that failed this request.
+    pub(crate) tried: Vec<SocketAddr>,
+    /// connect: tries so far.
+    pub(crate) attempts: u32,
+    /// connect: when the last try began.
+    pub(crate) attempt_start: Option<Instant>,
+    /// connect: the last failure was on a pooled connection, which says nothing of the endpoint.
+    pub(crate) stale_connection: bool,
+    /// respond: seconds from the last try's start to the endpoint's header.
+    pub(crate) ttfb: Option<f64>,
+    /// any: why the answer is not simply the endpoint's own.
+    pub(crate) flag: Option<Flag>,
+    /// error: the status for log and metrics where none could be written.
+    pub(crate) status: Option<u16>,
+}
+
+/// A request in a listener's gauge, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct InFlight(IntGauge);
+
+// === impl RequestCtx ===
+
+impl RequestCtx {
+    pub(crate) fn new() -> Self {
+        Self {
+            start: now(),
+            snapshot: None,
+            listener: 0,
+            route: None,
+            in_flight: None,
+            key: None,
+            deadline: None,
+            host: String::new(),
+            memory: Memory::default(),
+            lease: None,
+            endpoint: None,
+            tried: Vec::new(),
+            attempts: 0,
+            attempt_start: None,
+            stale_connection: false,
+            ttfb: None,
+            flag: None,
+            status: None,
+        }
+    }
+
+    /// The route that won.
+    pub(crate) fn route(&self) -> Option<&Route> {
+        let snapshot = self.snapshot.as_ref()?;
+        snapshot.table.routes.get(self.route?)
+    }
+
+    /// How it is sent on, and to which cluster.
+    pub(crate) fn forward(&self) -> Option<(&Forward, &Arc<Cluster>)> {
+        let snapshot = self.snapshot.as_ref()?;
+        match &snapshot.table.routes.get(self.route?)?.action {
+            Action::Forward(forward) => Some((forward, snapshot.clusters.get(forward.cluster)?)),
+            Action::Redirect(_) | Action::Respond(_) => None,
+        }
+    }
+}
+
+// === impl InFlight ===
+
+impl InFlight {
+    pub(crate) fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// The time, where a request meets the clock.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "requests are timed by the real clock; their decisions take it as an argument"
+)]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,157 @@
+//! Where connections come in: HTTP/1.1 or HTTP/2 in clear, told apart by the first three bytes.
+//!
+//! Pingora looks for HTTP/2's preface by reading all 24 bytes of it, without a timeout; a shorter HTTP/1 request (`GET /
+//! HTTP/1.0` and two line ends have 18) then hangs for ever. No HTTP/1 method begins with `PRI`, so three bytes are enough. HTTP/2
+//! is then left to Pingora; HTTP/1.1 runs the same loop as Pingora's own, over a [`Tap`].
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use pingora::apps::{HttpServerApp, HttpServerOptions, ServerApp};
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
+use pingora::server::configuration::ServerConf;
+use pingora_proxy::{HttpProxy, http_proxy};
+use tokio::time::timeout;
+
+use crate::observe::Flag;
+use crate::observe::access::Record;
+use crate::proxy::Proxy;
+use crate::proxy::tap::{Ending, HEADER_DEADLINE, Note, Tap};
+
+/// How long a new connection may stay silent.
+const FIRST_BYTE: Duration = Duration::from_secs(60);
+
+/// How long an HTTP/2 connection may be without a stream.
+const H2_IDLE: Duration = Duration::from_secs(300);
+
+/// The length of HTTP/2's preface.
+const PREFACE: usize = 24;
+
+/// The application behind the listening sockets.
+pub struct Door {
+    http: Arc<HttpProxy<Proxy>>,
+    proxy: Proxy,
+}
+
+// === impl Door ===
+
+impl Door {
+    /// Puts a proxy behind a door.
+    pub fn new(conf: &Arc<ServerConf>, proxy: Proxy) -> Self {
+        let mut http = http_proxy(conf, proxy.clone());
+        let mut options = HttpServerOptions::default();
+        options.h2c = true;
+        options.h2_idle_timeout = Some(H2_IDLE);
+        http.server_options = Some(options);
+        Self { http: Arc::new(http), proxy }
+    }
+
+    /// Whether the connection speaks HTTP/2. None: it closed or stayed silent.
+    async fn speaks_http2(stream: &mut Stream) -> Option<bool> {
+        let mut start = [0; PREFACE];
+        timeout(FIRST_BYTE, stream.try_peek(&mut start[..1])).await.ok()?.ok()?;
+        timeout(HEADER_DEADLINE, stream.try_peek(&mut start[..3])).await.ok()?.ok()?;
+        if &start[..3] != b"PRI" {
+            return Some(false);
+        }
+        timeout(HEADER_DEADLINE, stream.try_peek(&mut start)).await.ok()?.ok()?;
+        Some(true)
+    }
+
+    /// Serves an HTTP/1 connection, request by request.
+    async fn serve_http1(&self, stream: Stream, shutdown: &ShutdownWatch) {
+        let digest = stream.get_socket_digest();
+        let note = Arc::new(Note::default());
+        let mut session = ServerSession::new_http1(Box::new(Tap::new(stream, note.clone())));
+        session.set_keepalive(if *shutdown.borrow() { None } else { Some(FIRST_BYTE.as_secs()) });
+        session.set_pipelining_enabled(true);
+        loop {
+            note.reset();
+            let served = self.http.process_new_http(session, shutdown).await;
+            if let Some(ending) = note.ending() {
+                let local = digest.as_ref().and_then(|d| d.local_addr()?.as_inet().copied());
+                let client = digest.as_ref().and_then(|d| d.peer_addr()?.as_inet().copied());
+                self.refused(ending, local, client);
+            }
+            let Some(reused) = served else { return };
+            let (stream, settings) = reused.consume();
+            session = ServerSession::new_http1(stream);
+            if let Some(settings) = settings {
+                settings.apply_to_session(&mut session);
+            }
+        }
+    }
+
+    /// Counts and logs a request that never reached a phase of the proxy.
+    fn refused(
+        &self,
+        ending: Ending,
+        local: Option<std::net::SocketAddr>,
+        client: Option<std::net::SocketAddr>,
+    ) {
+        let index = self.proxy.listener(local);
+        let listener = &self.proxy.listeners[index];
+        let (counter, status, flag) = match ending {
+            Ending::Idle => return,
+            Ending::Refused(405) => (&listener.invalid.method, 405, Flag::DPE),
+            Ending::Refused(status) => (&listener.invalid.malformed, status, Flag::DPE),
+            Ending::TimedOut => (&listener.invalid.timeout, 408, Flag::DPE),
+            Ending::Broken => (&listener.invalid.malformed, 0, Flag::DC),
+        };
+        counter.inc();
+        let snapshot = self.proxy.cell.load();
+        snapshot.table.unrouted.record(index, status, 0.0, None, Some(flag));
+        #[expect(clippy::disallowed_methods, reason = "log lines carry the calendar's time")]
+        let time = SystemTime::now();
+        snapshot.access_log.write(&Record {
+            time,
+            listener: &listener.name,
+            client: client.map(|a| a.ip().to_canonical()),
+            method: "",
+            host: b"",
+            path: b"",
+            protocol: "HTTP/1.1",
+            status,
+            flag: Some(flag),
+            route: "",
+            cluster: "",
+            variant: "",
+            endpoint: None,
+            attempts: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            duration_ms: 0.0,
+            ttfb_ms: None,
+            request_id: b"",
+            user_agent: b"",
+            generation: snapshot.generation,
+        });
+    }
+}
+
+#[async_trait]
+impl ServerApp for Door {
+    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        match Self::speaks_http2(&mut stream).await {
+            Some(true) => self.http.process_new(stream, shutdown).await,
+            Some(false) => {
+                self.serve_http1(stream, shutdown).await;
+                None
+            }
+            None => None,
+        }
+    }
+
+    async fn cleanup(&self) {
+        self.http.http_cleanup().await;
+    }
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Door").field("proxy", &self.proxy).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,113 @@
+//! The one place where an error becomes a status and a flag.
+//!
+//! | what | status | flag |
+//! |---|---|---|
+//! | no usable endpoint | 503 | UH |
+//! | connection not opened | 503 | UF |
+//! | no answer in time | 504 | UT |
+//! | endpoint closed or reset | 502 | UC |
+//! | client gone | 499 in the log, nothing sent | DC |
+//! | client's body not valid, or not in time | 400, 408 | DPE |
+
+use bytes::Bytes;
+use http::header;
+use pingora::http::ResponseHeader;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora_proxy::{FailToProxy, Session};
+
+use crate::observe::Flag;
+use crate::proxy::accept::send;
+use crate::proxy::ctx::RequestCtx;
+
+/// What a client that went away is logged as; nginx's number.
+const CLIENT_GONE: u16 = 499;
+
+/// Answers for a request that failed for good.
+pub(crate) async fn answer(session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
+    let (status, flag) = judge(error, ctx.flag);
+    ctx.flag = flag;
+    if status == CLIENT_GONE {
+        ctx.status = Some(CLIENT_GONE);
+        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+    }
+    if session.response_written().is_none_or(|header| header.status.is_informational()) {
+        session.set_keepalive(None);
+        ctx.status = Some(status);
+        // A failure to write means that the client has gone; its request is logged all the same.
+        let _ = local(session, status, reason(status, flag)).await;
+    }
+    FailToProxy { error_code: status, can_reuse_downstream: false }
+}
+
+/// Status and flag of an error; `noted` is what an earlier phase knew of it.
+fn judge(error: &Error, noted: Option<Flag>) -> (u16, Option<Flag>) {
+    if let ErrorType::HTTPStatus(status) = error.etype() {
+        return (*status, noted);
+    }
+    let flag = noted.filter(|flag| matches!(flag, Flag::UF | Flag::UT | Flag::UC));
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => (408, Some(Flag::DPE)),
+        (
+            ErrorSource::Downstream,
+            ErrorType::ReadError
+            | ErrorType::WriteError
+            | ErrorType::WriteTimedout
+            | ErrorType::ConnectionClosed
+            | ErrorType::H2Error,
+        ) => (CLIENT_GONE, Some(Flag::DC)),
+        (ErrorSource::Downstream, _) => (400, Some(Flag::DPE)),
+        _ => match flag {
+            Some(Flag::UF) => (503, flag),
+            Some(Flag::UT) => (504, flag),
+            Some(_) => (502, flag),
+            None if *error.esource() == ErrorSource::Upstream => (502, Some(Flag::UC)),
+            None => (500, noted),
+        },
+    }
+}
+
+/// What the client is told: enough to know whom to ask, nothing of the inside.
+fn reason(status: u16, flag: Option<Flag>) -> &'static str {
+    match (status, flag) {
+        (_, Some(Flag::UH)) => "no healthy upstream",
+        (_, Some(Flag::UF)) => "upstream connection failed",
+        (_, Some(Flag::UT)) => "upstream did not answer in time",
+        (_, Some(Flag::UC)) => "upstream closed the connection",
+        (408, _) => "the request did not arrive in time",
+        (400, _) => "the request is not valid",
+        _ => "internal error",
+    }
+}
+
+/// Writes a short answer of our own.
+pub(crate) async fn local(session: &mut Session, status: u16, what: &'static str) -> Result<()> {
+    let mut header = ResponseHeader::build(status, Some(3))?;
+    header.insert_header(header::CONTENT_TYPE, "text/plain; charset=utf-8")?;
+    header.insert_header(header::CACHE_CONTROL, "no-store")?;
+    send(session, header, Bytes::from(format!("{what}\n"))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_become_the_status_of_the_design() {
+        let up = |kind| Error::new(kind).into_up();
+        let down = |kind| Error::new(kind).into_down();
+        for (error, noted, status, flag) in [
+            (up(ErrorType::ConnectRefused), Some(Flag::UF), 503, Some(Flag::UF)),
+            (up(ErrorType::ConnectTimedout), Some(Flag::UF), 503, Some(Flag::UF)),
+            (up(ErrorType::ReadTimedout), Some(Flag::UT), 504, Some(Flag::UT)),
+            (up(ErrorType::ConnectionClosed), Some(Flag::UC), 502, Some(Flag::UC)),
+            (up(ErrorType::InvalidHTTPHeader), None, 502, Some(Flag::UC)),
+            (Error::new(ErrorType::HTTPStatus(503)), Some(Flag::UH), 503, Some(Flag::UH)),
+            (down(ErrorType::ConnectionClosed), Some(Flag::UF), 499, Some(Flag::DC)),
+            (down(ErrorType::InvalidHTTPHeader), None, 400, Some(Flag::DPE)),
+            (down(ErrorType::ReadTimedout), None, 408, Some(Flag::DPE)),
+            (Error::new(ErrorType::InternalError), None, 500, None),
+        ] {
+            assert_eq!(judge(&error, noted), (status, flag), "{error}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The last phase, once for every request that was routed or refused: metrics and the access log.
+
+use std::time::SystemTime;
+
+use http::{HeaderMap, Version, header};
+use pingora_proxy::Session;
+
+use crate::config::Name;
+use crate::observe::Flag;
+use crate::observe::access::Record;
+use crate::proxy::Proxy;
+use crate::proxy::accept::REQUEST_ID;
+use crate::proxy::ctx::{RequestCtx, now};
+
+impl Proxy {
+    pub(crate) fn finish(&self, session: &Session, ctx: &mut RequestCtx) {
+        let duration = now().saturating_duration_since(ctx.start).as_secs_f64();
+        ctx.lease = None;
+        ctx.in_flight = None;
+        let Some(snapshot) = &ctx.snapshot else { return };
+        let written = session.response_written().map(|header| header.status.as_u16());
+        let status = ctx.status.or(written).unwrap_or(0);
+        let metrics = ctx.route().map_or(&snapshot.table.unrouted, |route| &route.metrics);
+        metrics.record(ctx.listener, status, duration, ctx.ttfb, ctx.flag);
+        let cluster = ctx.forward().map(|(_, cluster)| cluster);
+        if let Some(cluster) = cluster
+            && ctx.attempts > 1
+        {
+            let failed = matches!(ctx.flag, Some(Flag::UF | Flag::UC | Flag::UT | Flag::UH));
+            let counter =
+                if failed { &cluster.metrics.retry_failure } else { &cluster.metrics.retry_success };
+            counter.inc_by(u64::from(ctx.attempts - 1));
+        }
+        if !snapshot.access_log.enabled() {
+            return;
+        }
+        let request = session.req_header();
+        snapshot.access_log.write(&Record {
+            time: date(duration),
+            listener: &self.listeners[ctx.listener].name,
+            client: session.client_addr().and_then(|a| a.as_inet()).map(|a| a.ip().to_canonical()),
+            method: request.method.as_str(),
+            host: ctx.host.as_bytes(),
+            path: request.raw_path(),
+            protocol: protocol(request.version),
+            status,
+            flag: ctx.flag,
+            route: ctx.route().map_or("", |route| route.name.as_str()),
+            cluster: cluster.map_or("", |cluster| Name::as_str(&cluster.name)),
+            variant: "",
+            endpoint: ctx.endpoint,
+            attempts: ctx.attempts,
+            bytes_in: session.body_bytes_read() as u64,
+            bytes_out: session.body_bytes_sent() as u64,
+            duration_ms: duration * 1e3,
+            ttfb_ms: ctx.ttfb.map(|seconds| seconds * 1e3),
+            request_id: bytes(&request.headers, REQUEST_ID),
+            user_agent: bytes(&request.headers, header::USER_AGENT.as_str()),
+            generation: snapshot.generation,
+        });
+    }
+}
+
+/// When the request began, by the calendar.
+#[expect(clippy::disallowed_methods, reason = "log lines carry the calendar's time")]
+fn date(seconds_ago: f64) -> SystemTime {
+    let now = SystemTime::now();
+    now.checked_sub(std::time::Duration::from_secs_f64(seconds_ago)).unwrap_or(now)
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_3 => "HTTP/3",
+        Version::HTTP_09 => "HTTP/0.9",
+        _ => "HTTP/1.1",
+    }
+}
+
+fn bytes<'a>(headers: &'a HeaderMap, name: &str) -> &'a [u8] {
+    headers.get(name).map_or(b"", |value| value.as_bytes())
+}

@@ -1,0 +1,300 @@
+//! A client's HTTP/1.1 connection with two things added that Pingora's session has not: a deadline for the whole
+//! header of a request, and a note of what was answered before a request reached us.
+//!
+//! Pingora's read timeout is per read, so a client that sends a byte now and then holds a connection for ever
+//! (slowloris); and what its parser refuses never reaches a phase of the proxy, so nobody could count it. Both show
+//! on the stream: bytes that come in while no request has been accepted, and an answer that goes out before one was.
+//!
+//! The cost is one more virtual call per read and write, and a timer only while a header is incomplete.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use pingora_proxy::Session;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+/// How long the whole header of a request may take from its first byte.
+pub const HEADER_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The connection as Pingora's session reads and writes it.
+pub(crate) struct Tap {
+    inner: Stream,
+    note: Arc<Note>,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+/// What was seen since the last request ended. Shared with [`door`](super::door).
+#[derive(Debug, Default)]
+pub(crate) struct Note {
+    /// The header of the current request was whole and valid, and reached `request_filter`.
+    accepted: AtomicBool,
+    /// Bytes read while it was not.
+    read: AtomicU64,
+    /// The status written while it was not.
+    status: AtomicU16,
+    timed_out: AtomicBool,
+}
+
+/// How a request ended that never reached `request_filter`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Nothing was sent: an idle connection closed.
+    Idle,
+    /// Pingora answered with this status.
+    Refused(u16),
+    /// The deadline passed.
+    TimedOut,
+    /// The client went away amid the header.
+    Broken,
+}
+
+/// Tells the stream below a session that its request has been accepted.
+pub(crate) fn accepted(session: &Session) {
+    let Some(http1) = session.as_http1() else { return };
+    if let Some(tap) = http1.stream().as_any().downcast_ref::<Tap>() {
+        tap.note.accepted.store(true, Relaxed);
+    }
+}
+
+// === impl Note ===
+
+impl Note {
+    /// Before the next request on the connection.
+    pub(crate) fn reset(&self) {
+        self.accepted.store(false, Relaxed);
+        self.read.store(0, Relaxed);
+        self.status.store(0, Relaxed);
+    }
+
+    /// How the last request ended, if it never reached `request_filter`.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        if self.accepted.load(Relaxed) {
+            return None;
+        }
+        Some(match self.status.load(Relaxed) {
+            _ if self.timed_out.load(Relaxed) => Ending::TimedOut,
+            0 if self.read.load(Relaxed) == 0 => Ending::Idle,
+            0 => Ending::Broken,
+            status => Ending::Refused(status),
+        })
+    }
+}
+
+// === impl Tap ===
+
+impl Tap {
+    pub(crate) fn new(inner: Stream, note: Arc<Note>) -> Self {
+        Self { inner, note, deadline: None }
+    }
+
+    /// Notes the status of an answer that goes out before a request was accepted: `HTTP/1.1 400 ...`.
+    fn note_answer(&self, bytes: &[u8]) {
+        if self.note.accepted.load(Relaxed) || !bytes.starts_with(b"HTTP/1.") {
+            return;
+        }
+        let status = bytes.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        if let Some(status) = status {
+            self.note.status.store(status, Relaxed);
+        }
+    }
+
+    /// Whether a header is on its way, so that its deadline counts.
+    fn awaits_header(&self) -> bool {
+        !self.note.accepted.load(Relaxed) && self.note.read.load(Relaxed) > 0
+    }
+}
+
+impl AsyncRead for Tap {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        if let Poll::Ready(result) = Pin::new(&mut self.inner).poll_read(cx, buffer) {
+            if !self.note.accepted.load(Relaxed) {
+                let read = buffer.filled().len() - before;
+                self.note.read.fetch_add(read as u64, Relaxed);
+            } else if self.deadline.is_some() {
+                self.deadline = None;
+            }
+            return Poll::Ready(result);
+        }
+        if !self.awaits_header() {
+            self.deadline = None;
+            return Poll::Pending;
+        }
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(HEADER_DEADLINE)));
+        ready!(deadline.as_mut().poll(cx));
+        self.note.timed_out.store(true, Relaxed);
+        Poll::Ready(Err(std::io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncWrite for Tap {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.note_answer(bytes);
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        if let Some(first) = slices.first() {
+            self.note_answer(first);
+        }
+        Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}
+
+impl std::fmt::Debug for Tap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tap").field("note", &self.note).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Shutdown for Tap {
+    async fn shutdown(&mut self) {
+        self.inner.shutdown().await;
+    }
+}
+
+impl UniqueID for Tap {
+    fn id(&self) -> UniqueIDType {
+        self.inner.id()
+    }
+}
+
+impl Ssl for Tap {}
+
+#[async_trait]
+impl Peek for Tap {}
+
+impl GetTimingDigest for Tap {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.inner.get_timing_digest()
+    }
+
+    fn get_read_pending_time(&self) -> Duration {
+        self.inner.get_read_pending_time()
+    }
+
+    fn get_write_pending_time(&self) -> Duration {
+        self.inner.get_write_pending_time()
+    }
+}
+
+impl GetProxyDigest for Tap {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.inner.get_proxy_digest()
+    }
+
+    fn set_proxy_digest(&mut self, digest: ProxyDigest) {
+        self.inner.set_proxy_digest(digest);
+    }
+}
+
+impl GetSocketDigest for Tap {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.inner.get_socket_digest()
+    }
+
+    fn set_socket_digest(&mut self, digest: SocketDigest) {
+        self.inner.set_socket_digest(digest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    fn tap() -> (Tap, tokio::io::DuplexStream, Arc<Note>) {
+        let (near, far) = duplex(1024);
+        let note = Arc::new(Note::default());
+        (Tap::new(Box::new(near), note.clone()), far, note)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_header_has_a_deadline_from_its_first_byte() {
+        let (mut tap, mut far, note) = tap();
+        far.write_all(b"GET / HT").await.unwrap();
+        let mut buffer = [0; 64];
+        assert_eq!(tap.read(&mut buffer).await.unwrap(), 8);
+        let trickle = tokio::spawn(async move {
+            loop {
+                sleep(Duration::from_secs(3)).await;
+                if far.write_all(b"x").await.is_err() {
+                    return;
+                }
+            }
+        });
+        let start = tokio::time::Instant::now();
+        let error = loop {
+            match tap.read(&mut buffer).await {
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+        assert!(start.elapsed() <= HEADER_DEADLINE + Duration::from_secs(1), "{:?}", start.elapsed());
+        assert_eq!(note.ending(), Some(Ending::TimedOut));
+        trickle.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_none() {
+        let (mut tap, mut far, note) = tap();
+        far.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut buffer = [0; 64];
+        assert!(tap.read(&mut buffer).await.unwrap() > 0);
+        note.accepted.store(true, Relaxed);
+        let wait = tokio::time::timeout(Duration::from_secs(3600), tap.read(&mut buffer));
+        assert!(wait.await.is_err(), "still waiting after an hour");
+        assert_eq!(note.ending(), None);
+    }
+
+    #[tokio::test]
+    async fn an_answer_before_a_request_is_noted() {
+        let (mut tap, mut far, note) = tap();
+        assert_eq!(note.ending(), Some(Ending::Idle));
+        far.write_all(b"nonsense\r\n\r\n").await.unwrap();
+        let mut buffer = [0; 64];
+        assert!(tap.read(&mut buffer).await.unwrap() > 0);
+        assert_eq!(note.ending(), Some(Ending::Broken));
+        tap.write_all(b"HTTP/1.1 400 Bad Request\r\n").await.unwrap();
+        assert_eq!(note.ending(), Some(Ending::Refused(400)));
+        note.reset();
+        assert_eq!(note.ending(), Some(Ending::Idle));
+    }
+}

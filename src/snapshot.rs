@@ -1,0 +1,86 @@
+//! The world as one request sees it: immutable, loaded once, kept until the request ends.
+//!
+//! [`compile`] builds a snapshot from config and members or reports every problem; `control` alone publishes it into
+//! the [`Cell`]. Publishing is one atomic store that cannot fail, so a half-applied change cannot be expressed and
+//! "applied" means "serves". The admin API shows the very snapshot that requests use.
+
+pub mod compile;
+pub mod diff;
+pub mod explain;
+pub mod table;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+
+use crate::cluster::Cluster;
+use crate::config::Live;
+use crate::observe::access::AccessLog;
+
+pub use self::table::{Action, Route, Table};
+
+/// One generation of everything that requests need.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts up from 1; 0 is the empty snapshot before the first.
+    pub generation: u64,
+    /// The same for the same config and members, on every node.
+    pub digest: String,
+    pub published_at: SystemTime,
+    /// What led to it, as `reload: SIGHUP` or `consul: web: 1 added`.
+    pub cause: String,
+    pub live: Arc<Live>,
+    pub table: Arc<Table>,
+    /// In the order of the config's map, that is by name. [`Action::Forward`] indexes it.
+    pub clusters: Arc<[Arc<Cluster>]>,
+    pub access_log: Arc<AccessLog>,
+}
+
+/// Where the current snapshot is found.
+#[derive(Debug)]
+pub struct Cell(ArcSwap<Snapshot>);
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// What serves before anything is known: no route, so 404 for everything. Never reached by a request, since the
+    /// listeners open after the first real one.
+    pub fn empty(table: Table, access_log: Arc<AccessLog>) -> Self {
+        Self {
+            generation: 0,
+            digest: String::new(),
+            published_at: SystemTime::UNIX_EPOCH,
+            cause: "start".into(),
+            live: Arc::default(),
+            table: Arc::new(table),
+            clusters: Arc::new([]),
+            access_log,
+        }
+    }
+
+    /// The cluster of a name.
+    pub fn cluster(&self, name: &str) -> Option<&Arc<Cluster>> {
+        let found = self.clusters.binary_search_by(|c| c.name.as_str().cmp(name));
+        found.ok().map(|index| &self.clusters[index])
+    }
+}
+
+// === impl Cell ===
+
+impl Cell {
+    /// Starts with a first snapshot.
+    pub fn new(first: Snapshot) -> Self {
+        Self(ArcSwap::from_pointee(first))
+    }
+
+    /// The current snapshot. Requests call it once, in `proxy::accept`.
+    pub fn load(&self) -> Arc<Snapshot> {
+        self.0.load_full()
+    }
+
+    /// Makes a snapshot the current one. Only `control` calls it.
+    pub fn publish(&self, snapshot: Arc<Snapshot>) {
+        self.0.store(snapshot);
+    }
+}

@@ -1,0 +1,58 @@
+//! What changed between two snapshots, in words: one log line per generation.
+
+use std::collections::BTreeSet;
+
+use crate::snapshot::Snapshot;
+
+/// Says what `new` has that `old` has not, and the other way round. Empty: nothing that a request could notice.
+pub fn describe(old: &Snapshot, new: &Snapshot) -> Vec<String> {
+    let mut changes = Vec::new();
+    if old.table.digest != new.table.digest {
+        let names = |s: &Snapshot| s.table.routes.iter().map(|r| r.name.to_string()).collect();
+        changes.push(format!("routes {}", sets(&names(old), &names(new))));
+    }
+    let names = |s: &Snapshot| s.clusters.iter().map(|c| c.name.to_string()).collect::<BTreeSet<_>>();
+    let (before, after) = (names(old), names(new));
+    if before != after {
+        changes.push(format!("clusters {}", sets(&before, &after)));
+    }
+    for cluster in new.clusters.iter() {
+        let Some(was) = old.cluster(cluster.name.as_str()) else { continue };
+        if was.digest == cluster.digest {
+            continue;
+        }
+        let addresses = |c: &crate::cluster::Cluster| {
+            c.endpoints.iter().map(|e| e.member.address.to_string()).collect::<BTreeSet<_>>()
+        };
+        changes.push(format!("{}: endpoints {}", cluster.name, sets(&addresses(was), &addresses(cluster))));
+    }
+    changes
+}
+
+/// At most five names of each side, so that a large change is still one line.
+fn sets(old: &BTreeSet<String>, new: &BTreeSet<String>) -> String {
+    let list = |sign: &str, names: Vec<&String>| {
+        let more = names.len().saturating_sub(5);
+        let mut text: Vec<_> = names.iter().take(5).map(|name| format!("{sign}{name}")).collect();
+        if more > 0 {
+            text.push(format!("{sign}{more} more"));
+        }
+        text
+    };
+    let mut parts = list("+", new.difference(old).collect());
+    parts.extend(list("-", old.difference(new).collect()));
+    if parts.is_empty() { "changed".into() } else { parts.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_are_told_in_short() {
+        let set = |range: std::ops::Range<u8>| range.map(|n| n.to_string()).collect();
+        assert_eq!(sets(&set(0..2), &set(1..3)), "+2 -0");
+        assert_eq!(sets(&set(0..0), &set(0..7)), "+0 +1 +2 +3 +4 +2 more");
+        assert_eq!(sets(&set(0..1), &set(0..1)), "changed");
+    }
+}

@@ -1,0 +1,122 @@
+//! What would happen to a request, and why: the code that decides traffic, asked for its reasons.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
+
+use crate::cluster::Cluster;
+use crate::config::live::{self, Policy};
+use crate::endpoint::Registry;
+use crate::route::RequestView;
+use crate::route::explain::Candidate;
+use crate::snapshot::{Action, Snapshot};
+
+/// The whole answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    pub generation: u64,
+    /// The route that won. None: 404 `NR`.
+    pub route: Option<String>,
+    /// What is done, in words: `cluster web`, `redirect 308`, `404 NR: no route matches`.
+    pub outcome: String,
+    /// Nearer routes, in order of precedence, with the first condition that failed; the winner last.
+    pub candidates: Vec<Candidate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterExplanation>,
+}
+
+/// The cluster that the request goes to.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClusterExplanation {
+    pub name: String,
+    pub policy: Policy,
+    /// The hash that the policy's key gave, where the policy hashes and the request has a key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+    /// Where the request would go now. For policies that are not keyed, one possible pick.
+    pub pick: Option<SocketAddr>,
+    /// Whether that pick is certain: the policy hashes, and the request has a key.
+    pub certain: bool,
+    /// Under half are available, so all that are not withdrawn are used.
+    pub panic: bool,
+    pub endpoints: Vec<EndpointExplanation>,
+}
+
+/// One endpoint, and whether it can be picked.
+#[derive(Clone, Debug, Serialize)]
+pub struct EndpointExplanation {
+    pub address: SocketAddr,
+    pub weight: u32,
+    pub registry: Registry,
+    pub draining: bool,
+    pub in_flight: u32,
+    /// `available`, or why it gets no request.
+    pub state: &'static str,
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// Explains what it would do with a request. `ip`: the client's.
+    pub fn explain(&self, request: &RequestView<'_>, ip: Option<IpAddr>) -> Explanation {
+        let candidates = self.table.router.explain(request);
+        let won = self.table.router.find(request);
+        let won = won.map(|index| (&self.table.routes[index], &self.live.routes[index]));
+        let (outcome, cluster) = match won.map(|(route, _)| &route.action) {
+            None => ("404 NR: no route matches".to_owned(), None),
+            Some(Action::Redirect(_) | Action::Respond(_)) => {
+                (won.map_or_else(String::new, |(_, w)| fixed(w)), None)
+            }
+            Some(Action::Forward(forward)) => {
+                let cluster = &self.clusters[forward.cluster];
+                let told = tell(cluster, request, ip);
+                let outcome = match (&told.pick, &cluster.members) {
+                    (Some(_), _) => format!("cluster {}", cluster.name),
+                    (None, None) => format!("cluster {}: its source has not answered yet", cluster.name),
+                    (None, Some(_)) => format!("503 UH: no endpoint of cluster {} is usable", cluster.name),
+                };
+                (outcome, Some(told))
+            }
+        };
+        let route = won.map(|(route, _)| route.name.to_string());
+        Explanation { generation: self.generation, route, outcome, candidates, cluster }
+    }
+}
+
+/// An answer that needs no cluster, in words.
+fn fixed(route: &live::Route) -> String {
+    match (&route.redirect, &route.respond) {
+        (Some(redirect), _) => format!("redirect {} to {}", redirect.status, redirect.to),
+        (None, Some(respond)) => format!("respond {}", respond.status),
+        (None, None) => String::new(),
+    }
+}
+
+fn tell(cluster: &Cluster, request: &RequestView<'_>, ip: Option<IpAddr>) -> ClusterExplanation {
+    let policy = cluster.config.load_balancing.policy;
+    let key = cluster.hash.key(request.headers, request.query, ip);
+    let choice = cluster.probe(key);
+    let endpoints = cluster.endpoints.iter().map(|e| EndpointExplanation {
+        address: e.member.address,
+        weight: e.member.weight,
+        registry: e.member.registry,
+        draining: e.state.draining(),
+        in_flight: e.state.in_flight(),
+        state: match () {
+            () if e.state.draining() => "draining",
+            () if e.member.registry == Registry::Maintenance => "in maintenance",
+            () if e.member.weight == 0 => "weight 0",
+            () if e.member.registry == Registry::Critical => "critical in the registry",
+            () => "available",
+        },
+    });
+    ClusterExplanation {
+        name: cluster.name.to_string(),
+        policy,
+        hash: key.map(|key| format!("{key:016x}")),
+        pick: choice.map(|choice| cluster.endpoints[choice.index].member.address),
+        certain: key.is_some() && matches!(policy, Policy::RingHash | Policy::Maglev),
+        panic: choice.is_some_and(|choice| choice.panic),
+        endpoints: endpoints.collect(),
+    }
+}

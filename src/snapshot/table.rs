@@ -1,0 +1,85 @@
+//! The routes of a snapshot: the router and, by its indexes, what each route does.
+//!
+//! A table depends on the config alone, not on members; a change of endpoints shares it.
+
+use std::time::Duration;
+
+use crate::config::Name;
+use crate::config::live;
+use crate::filter::Chain;
+use crate::filter::headers::Edits;
+use crate::filter::redirect::Redirect;
+use crate::filter::respond::Respond;
+use crate::filter::rewrite::Rewrite;
+use crate::observe::metrics::RouteMetrics;
+use crate::route::Router;
+use crate::snapshot::compile::Surroundings;
+
+/// The whole request, where the route says nothing.
+pub const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A stream that stands still, where the route says nothing.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Tries in all, where the route says nothing.
+pub const ATTEMPTS: u8 = 2;
+
+/// All routes.
+#[derive(Debug)]
+pub struct Table {
+    pub router: Router,
+    /// In the order of the file; the router answers with indexes into it.
+    pub routes: Box<[Route]>,
+    /// What requests without a route are counted under.
+    pub unrouted: RouteMetrics,
+    /// A hash of the config it was compiled from, for the snapshot's digest.
+    pub digest: u64,
+}
+
+/// One route, compiled.
+#[derive(Debug)]
+pub struct Route {
+    pub name: Name,
+    pub action: Action,
+    pub response_headers: Edits,
+    pub metrics: RouteMetrics,
+    /// The conditions as written, for people.
+    pub conditions: live::Match,
+}
+
+/// What a route does with a request.
+#[derive(Debug)]
+pub enum Action {
+    Forward(Box<Forward>),
+    Redirect(Redirect),
+    Respond(Box<Respond>),
+}
+
+/// How a request is sent on.
+#[derive(Debug)]
+pub struct Forward {
+    /// Index into the snapshot's clusters.
+    pub cluster: usize,
+    pub filters: Chain,
+    pub rewrite: Option<Rewrite>,
+    /// The Host that the endpoint sees.
+    pub host: Option<http::HeaderValue>,
+    pub request_headers: Edits,
+    /// None: no limit.
+    pub timeout: Option<Duration>,
+    /// None: no limit.
+    pub idle_timeout: Option<Duration>,
+    /// Tries in all.
+    pub attempts: u8,
+}
+
+// === impl Table ===
+
+impl Table {
+    /// No route.
+    pub fn empty(around: &Surroundings) -> Self {
+        let listeners: Vec<_> = around.listeners.iter().map(String::as_str).collect();
+        let unrouted = around.metrics.route(&listeners, "", "", "");
+        Self { router: Router::empty(), routes: Box::new([]), unrouted, digest: 0 }
+    }
+}
