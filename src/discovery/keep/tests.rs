@@ -159,6 +159,22 @@ async fn the_next_life_starts_from_disk() {
 }
 
 #[tokio::test]
+async fn members_are_on_disk_before_the_process_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bed = Bed::new(Some(dir.path().into()));
+    bed.begin("a", 1, "one").members(set([1, 2]), Quality::Good, now());
+    bed.update().await;
+    for _ in 0..500 {
+        if let Ok(Some(state)) = disk::load(dir.path()) {
+            assert_eq!((state[&name("a")].members.len(), bed.task.is_finished()), (2, false));
+            return bed.end().await;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nothing was written within 5 s");
+}
+
+#[tokio::test]
 async fn a_damaged_file_is_a_start_without_it() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join(disk::FILE), "{}\ngarbage").unwrap();
