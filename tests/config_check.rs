@@ -60,6 +60,9 @@ fn every_example_is_fine_and_fits_the_schema() {
     for file in files {
         let report = report(&file);
         assert!(report.ok(), "{}", report.text());
+        let builder = tidegate::app::Builder::file(&file);
+        assert_eq!(builder.problems(), [], "{}", file.display());
+        assert_eq!(builder.warnings(), [], "{}", file.display());
         assert!(report.text().starts_with(&format!("{}: ok: ", file.display())), "{}", report.text());
         let text = fs::read_to_string(&file).unwrap();
         let value: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
