@@ -126,7 +126,7 @@ impl Keeper {
 
     fn on(&mut self, message: Message, now: Instant) {
         match message {
-            Message::Begin(begin) => self.begin(*begin),
+            Message::Begin(begin) => self.begin(*begin, now),
             Message::Rules { cluster, rules } => {
                 if let Some(kept) = self.clusters.get_mut(&cluster) {
                     kept.begin.rules = rules;
@@ -147,7 +147,7 @@ impl Keeper {
         }
     }
 
-    fn begin(&mut self, begin: Begin) {
+    fn begin(&mut self, begin: Begin, now: Instant) {
         let cluster = begin.answers.cluster.clone();
         let mut kept = Kept { guard: Guard::new(begin.rules), begin, heard_at: 0 };
         self.statuses.remove(&cluster);
@@ -161,6 +161,8 @@ impl Keeper {
             kept.guard.restore(stored.members.clone());
             self.statuses.edit(&cluster, |record| {
                 record.origin = Some(Origin::Disk);
+                record.success = Some(now);
+                record.age_then = Duration::from_secs(unix_now().saturating_sub(stored.heard_at));
                 record.members = stored.members.len();
                 record.degraded = true;
             });
@@ -184,13 +186,13 @@ impl Keeper {
                 self.statuses.edit(cluster, |record| {
                     record.origin = Some(Origin::Live);
                     record.degraded = degraded;
-                    record.success = Some(at);
+                    (record.success, record.age_then) = (Some(at), Duration::ZERO);
                 });
                 (change, at)
             }
             Heard::Unchanged { at } => {
                 self.statuses.edit(cluster, |record| {
-                    record.success = Some(at);
+                    (record.success, record.age_then) = (Some(at), Duration::ZERO);
                     record.degraded &= record.origin != Some(Origin::Live);
                 });
                 (kept.guard.unchanged(at), at)

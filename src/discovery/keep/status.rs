@@ -10,7 +10,7 @@ use std::sync::Mutex;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -31,8 +31,8 @@ pub struct SourceStatus {
     pub members: usize,
     /// How many of them are served only because their removal is held.
     pub held: usize,
-    /// Since the last proper answer, a degraded one included. None: there was none in the life of
-    /// this process.
+    /// Since the last proper answer, a degraded one included. For members from disk, since the
+    /// answer that an earlier process had. None: there was none.
     pub last_success_age_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<LastError>,
@@ -76,6 +76,8 @@ pub(crate) struct Record {
     pub members: usize,
     pub held: usize,
     pub success: Option<Instant>,
+    /// How old that success was at its instant: not zero for members from disk.
+    pub age_then: Duration,
     pub error: Option<(&'static str, String, Instant)>,
     pub updates: u64,
     pub errors: BTreeMap<&'static str, u64>,
@@ -141,7 +143,7 @@ impl Record {
             cluster: cluster.clone(),
             members: self.members,
             held: self.held,
-            last_success_age_seconds: self.success.map(age),
+            last_success_age_seconds: self.success.map(|then| age(then) + self.age_then.as_secs_f64()),
             last_error: self.error.as_ref().map(|(kind, what, then)| LastError {
                 kind,
                 what: what.clone(),
