@@ -127,7 +127,10 @@ trait BodyHint {
 impl BodyHint for Session {
     fn is_body_empty_or(&self, limit: u64) -> bool {
         let headers = &self.req_header().headers;
-        if headers.contains_key(http::header::TRANSFER_ENCODING) {
+        // An upgrade becomes a tunnel, which may be silent for longer than a request may take.
+        if headers.contains_key(http::header::TRANSFER_ENCODING)
+            || headers.contains_key(http::header::UPGRADE)
+        {
             return false;
         }
         match headers.get(http::header::CONTENT_LENGTH) {
