@@ -225,6 +225,11 @@ fn show_source(status: crate::discovery::SourceStatus) -> view::Source {
         errors: status.errors.values().sum(),
         last_error: status.last_error.map(|e| format!("{}: {}", e.kind, e.what)),
         held: (status.held > 0).then(|| format!("{} endpoints are held", status.held)),
+        members: status.members,
+        degraded: status.degraded,
+        index: status.index,
+        dropped: status.dropped,
+        dropped_examples: status.dropped_examples,
         from_disk: status.origin == Some(crate::discovery::keep::Origin::Disk),
     }
 }
