@@ -174,6 +174,8 @@ impl Builder {
             Arc::new(Cell::new(Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()))));
         let writer = Writer::new(config, file.clone(), around.clone(), cell.clone(), ready.clone())
             .map_err(|problems| StartError::Config(places.place(problems)))?;
+        // It holds the text of the file, and this function lasts as long as the process.
+        drop(places);
         let (inbox, changes) = Inbox::new();
         let statuses = Statuses::default();
 

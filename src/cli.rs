@@ -6,6 +6,7 @@ mod explain;
 mod log;
 pub mod schema;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -77,7 +78,10 @@ pub fn main() -> ExitCode {
             demo::run(&args)
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut script);
+            // A reader that goes away early, as `head` does, is no failure.
+            let _ = std::io::stdout().write_all(&script);
             ExitCode::SUCCESS
         }
     }

@@ -73,6 +73,7 @@ fn reason(status: u16, flag: Option<Flag>) -> &'static str {
         (_, Some(Flag::UF)) => "upstream connection failed",
         (_, Some(Flag::UT)) => "upstream did not answer in time",
         (_, Some(Flag::UC)) => "upstream closed the connection",
+        (414, _) => "the rewritten path is too long",
         (408, _) => "the request did not arrive in time",
         (400, _) => "the request is not valid",
         _ => "internal error",
