@@ -15,7 +15,7 @@ use crate::admin::world::{DrainError, ReloadError, Reloaded};
 use crate::cluster::Cluster;
 use crate::config::{Boot, Config, Name, live};
 use crate::control::ready::Ready;
-use crate::control::{self, Inbox};
+use crate::control::{self, Applied, Inbox};
 use crate::discovery::Statuses;
 use crate::endpoint::{Endpoint, Registry};
 use crate::observe::metrics::{ClusterSample, EndpointSample, EndpointState, Scrape, SourceSample};
@@ -111,8 +111,8 @@ impl World for Process {
 
     async fn reload(&self) -> Result<Reloaded, ReloadError> {
         match self.inbox.reload("api").await {
-            Ok(applied) => {
-                Ok(Reloaded { generation: applied.generation, needs_upgrade: applied.needs_upgrade })
+            Ok(Applied { generation, needs_upgrade, warnings }) => {
+                Ok(Reloaded { generation, needs_upgrade, warnings })
             }
             Err(rejected) => Err(ReloadError::Invalid(rejected.problems)),
         }

@@ -179,7 +179,7 @@ impl World for Fake {
             let problem = Problem::new("routes[0].cluster", "unknown cluster `web-v3`");
             return Err(ReloadError::Invalid(vec![problem.clone(), problem]));
         }
-        Ok(Reloaded { generation: 42, needs_upgrade: vec!["listeners".into()] })
+        Ok(Reloaded { generation: 42, needs_upgrade: vec!["listeners".into()], warnings: Vec::new() })
     }
 
     async fn drain(&self, cluster: &str, address: SocketAddr, on: bool) -> Result<Endpoint, DrainError> {
