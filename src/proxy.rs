@@ -21,6 +21,8 @@ pub mod door;
 pub mod error;
 pub mod finish;
 pub mod forward;
+mod hop;
+mod linger;
 pub mod respond;
 pub mod tap;
 

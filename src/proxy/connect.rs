@@ -47,7 +47,9 @@ pub(crate) fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<HttpPe
     }
     let mut peer = Box::new(cluster.peer(choice.index).clone());
     let idle = forward.idle_timeout;
-    let prompt = session.is_body_empty_or(PROMPT_BODY);
+    // An upgrade may become a tunnel, whose reads time out by what is set here.
+    let upgrade = session.as_http1().is_some_and(|http1| http1.is_upgrade_req());
+    let prompt = !upgrade && session.is_body_empty_or(PROMPT_BODY);
     peer.options.read_timeout = match (left, idle) {
         (Some(left), Some(idle)) if prompt => Some(left.min(idle)),
         (Some(left), None) if prompt => Some(left),

@@ -23,6 +23,8 @@ use pingora_proxy::Session;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use crate::proxy::linger;
+
 /// How long the whole header of a request may take from its first byte.
 pub const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -43,6 +45,8 @@ pub(crate) struct Note {
     /// The status written while it was not.
     status: AtomicU16,
     timed_out: AtomicBool,
+    /// The request was answered, and some of it has not been read.
+    unread: AtomicBool,
 }
 
 /// How a request ended that never reached `request_filter`.
@@ -60,10 +64,20 @@ pub(crate) enum Ending {
 
 /// Tells the stream below a session that its request has been accepted.
 pub(crate) fn accepted(session: &Session) {
-    let Some(http1) = session.as_http1() else { return };
-    if let Some(tap) = http1.stream().as_any().downcast_ref::<Tap>() {
-        tap.note.accepted.store(true, Relaxed);
+    if let Some(note) = note(session) {
+        note.accepted.store(true, Relaxed);
     }
+}
+
+/// Tells the stream below a session that its request was answered before it was read whole.
+pub(crate) fn unread(session: &Session) {
+    if let Some(note) = note(session) {
+        note.unread.store(true, Relaxed);
+    }
+}
+
+fn note(session: &Session) -> Option<&Note> {
+    session.as_http1()?.stream().as_any().downcast_ref::<Tap>().map(|tap| &*tap.note)
 }
 
 // === impl Note ===
@@ -74,6 +88,7 @@ impl Note {
         self.accepted.store(false, Relaxed);
         self.read.store(0, Relaxed);
         self.status.store(0, Relaxed);
+        self.unread.store(false, Relaxed);
     }
 
     /// How the last request ended, if it never reached `request_filter`.
@@ -172,6 +187,17 @@ impl AsyncWrite for Tap {
 
     fn is_write_vectored(&self) -> bool {
         self.inner.is_write_vectored()
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        let refused = matches!(self.note.ending(), Some(Ending::Refused(_)));
+        if refused || self.note.unread.load(Relaxed) {
+            // A stand-in, since a value cannot be moved out of one that is being dropped.
+            let nothing: Stream = Box::new(tokio::io::duplex(1).0);
+            linger::close(std::mem::replace(&mut self.inner, nothing));
+        }
     }
 }
 
