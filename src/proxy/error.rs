@@ -6,7 +6,7 @@
 //! | connection not opened | 503 | UF |
 //! | no answer in time | 504 | UT |
 //! | endpoint closed or reset | 502 | UC |
-//! | client gone | 499 in the log, nothing sent | DC |
+//! | client gone | 499 in the log, if no header was sent | DC |
 //! | client's body not valid, or not in time | 400, 408 | DPE |
 
 use bytes::Bytes;
@@ -27,7 +27,8 @@ pub(crate) async fn answer(session: &mut Session, error: &Error, ctx: &mut Reque
     let (status, flag) = judge(error, ctx.flag);
     ctx.flag = flag;
     if status == CLIENT_GONE {
-        ctx.status = Some(CLIENT_GONE);
+        // One that has its header got that status, and perhaps not all of the body.
+        ctx.status = session.response_written().is_none_or(is_interim).then_some(CLIENT_GONE);
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
     if session.response_written().is_none_or(is_interim) {

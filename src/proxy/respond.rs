@@ -10,8 +10,12 @@ use pingora_proxy::Session;
 use crate::filter::{Exchange, Memory};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
-use crate::proxy::hop;
+use crate::proxy::{hop, tap};
 use crate::snapshot::{Action, Route};
+
+/// A header that took more than this part of the time left is late. The body's read timeout is the whole time once
+/// more, so it would let a body that stands still go on for that much longer; for late ones the exact end is set.
+const LATE: u32 = 10;
 
 /// What stands for a client whose address is not known, as on a Unix socket.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -36,7 +40,14 @@ pub(crate) fn header(
     if status == 101 {
         // From here on it is a tunnel; the idle timeout bounds it.
         ctx.deadline = None;
+        tap::cut_at(session, None);
         return Ok(());
+    }
+    if let Some(deadline) = ctx.deadline
+        && let now = now()
+        && now.saturating_duration_since(ctx.start) > deadline.saturating_duration_since(now) / LATE
+    {
+        tap::cut_at(session, Some(deadline));
     }
     hop::response(response);
     if session.req_header().version < Version::HTTP_11
