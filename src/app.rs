@@ -72,6 +72,8 @@ pub enum StartError {
     Bind(#[from] bind::BindError),
     #[error("cannot write the pid file {path}: {why}", path = .0.display(), why = .1)]
     PidFile(PathBuf, std::io::Error),
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
 }
@@ -205,6 +207,7 @@ impl Builder {
         }
         server.add_service(door).add_dependency(&bootstrap);
 
+        let listening = ready.clone();
         let world = world::Process { cell, ready, inbox, statuses, around, boot: boot.clone() };
         let admin = admin::service(Arc::new(world), &boot.admin);
         server.add_service(admin).add_dependency(&bootstrap);
@@ -214,6 +217,7 @@ impl Builder {
         }
         lifecycle.write_pid_file()?;
         let shutdown_signal = Box::new(lifecycle.signals());
+        bind::wait_open(&boot, &listening).map_err(StartError::Thread)?;
         lifecycle.watch(proxy);
         info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "starting");
         server.run(RunArgs { shutdown_signal });

@@ -2,6 +2,8 @@
 //!
 //! The snapshot is loaded here and nowhere else; whatever is published later does not touch this request.
 
+use std::time::Duration;
+
 use http::{HeaderValue, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -15,12 +17,19 @@ use crate::proxy::Proxy;
 use crate::proxy::authority;
 use crate::proxy::ctx::{InFlight, RequestCtx};
 use crate::proxy::error::local;
+use crate::proxy::hop;
 use crate::proxy::respond::{edit, exchange};
 use crate::route::RequestView;
 use crate::snapshot::Action;
 
 /// How long an idle connection to a client is kept, in seconds.
 pub const KEEPALIVE: u64 = 75;
+
+/// How much of a request's body is read when its answer does not need it, in bytes.
+const SMALL_BODY: usize = 64 * 1024;
+
+/// How long that may take.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// The header that names a request in logs on both sides.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -35,6 +44,7 @@ impl Proxy {
         crate::proxy::tap::accepted(session);
         self.settle_keepalive(session);
         let snapshot = self.cell.load();
+        hop::request(session.req_header_mut());
 
         let request = session.req_header();
         match authority::host(request) {
@@ -129,6 +139,24 @@ async fn refuse(session: &mut Session, ctx: &mut RequestCtx, why: &'static str) 
     local(session, 400, why).await.map(|()| true)
 }
 
+/// Reads what is left of a small body, so that the connection can be kept. A large or slow one, or one that waits for
+/// our word to be sent at all, is not waited for; then the answer ends the connection.
+async fn drain(session: &mut Session) {
+    if session.as_http1().is_none() || session.req_header().headers.contains_key(header::EXPECT) {
+        return;
+    }
+    let read = async {
+        let mut length = 0;
+        while length < SMALL_BODY
+            && let Ok(Some(bytes)) = session.read_request_body().await
+        {
+            length += bytes.len();
+        }
+    };
+    // Either way what was read is read; the session knows whether it is all.
+    let _ = tokio::time::timeout(DRAIN, read).await;
+}
+
 /// Writes an answer that needs no endpoint.
 async fn answer(session: &mut Session, ctx: &mut RequestCtx, made: Answer) -> Result<bool> {
     let Answer { mut head, body } = made;
@@ -144,6 +172,9 @@ pub(crate) async fn send(
 ) -> Result<()> {
     let status = header.status.as_u16();
     let bodiless = status < 200 || status == 204 || status == 304;
+    if session.get_keepalive().is_some() && !session.is_body_done() {
+        drain(session).await;
+    }
     if !bodiless {
         header.insert_header(header::CONTENT_LENGTH, body.len())?;
     }

@@ -64,7 +64,7 @@ impl Door {
     /// Serves an HTTP/1 connection, request by request.
     async fn serve_http1(&self, stream: Stream, shutdown: &ShutdownWatch) {
         let digest = stream.get_socket_digest();
-        let note = Arc::new(Note::default());
+        let note = Arc::new(Note::new());
         let mut session = ServerSession::new_http1(Box::new(Tap::new(stream, note.clone())));
         session.set_keepalive(if *shutdown.borrow() { None } else { Some(FIRST_BYTE.as_secs()) });
         session.set_pipelining_enabled(true);
