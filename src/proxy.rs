@@ -178,6 +178,8 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
+        // Again: the process may have begun to drain since the request came.
+        self.settle_keepalive(session);
         respond::header(session, response, ctx)
     }
 

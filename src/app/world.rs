@@ -17,6 +17,7 @@ use crate::config::{Boot, Config, Name, live};
 use crate::control::ready::Ready;
 use crate::control::{self, Applied, Inbox};
 use crate::discovery::Statuses;
+use crate::discovery::keep::LastError;
 use crate::endpoint::{Endpoint, Registry};
 use crate::observe::metrics::{ClusterSample, EndpointSample, EndpointState, Scrape, SourceSample};
 use crate::snapshot::compile::Surroundings;
@@ -217,16 +218,15 @@ fn sample(endpoint: &Endpoint) -> EndpointSample {
 }
 
 fn show_source(status: crate::discovery::SourceStatus) -> view::Source {
-    // A failure that a success came after is over.
-    let lasting = |age: f64| status.last_success_age_seconds.is_none_or(|success| age < success);
-    let last_error = status.last_error.as_ref().filter(|e| lasting(e.age_seconds));
+    let healed = status.last_success_age_seconds;
+    let lasts = |error: &LastError| healed.is_none_or(|since| error.age_seconds < since);
     view::Source {
         source: status.source.to_string(),
         cluster: status.cluster.to_string(),
         age_seconds: status.last_success_age_seconds,
         updates: status.updates,
         errors: status.errors.values().sum(),
-        last_error: last_error.map(|e| format!("{}: {}", e.kind, e.what)),
+        last_error: status.last_error.filter(lasts).map(|e| format!("{}: {}", e.kind, e.what)),
         held: (status.held > 0).then(|| format!("{} endpoints are held", status.held)),
         members: status.members,
         degraded: status.degraded,

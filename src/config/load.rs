@@ -46,6 +46,26 @@ pub fn file(path: &Path) -> Result<(Config, Places), Vec<Problem>> {
     attempt(path).finish()
 }
 
+/// As [`file()`]; and where there are problems, `compile` is asked for more of them in what could be read, so that all come at
+/// once. A good config is not compiled here: whoever runs it does so anyway.
+///
+/// # Errors
+///
+/// Every problem found, each with its place.
+pub fn file_and(
+    path: &Path,
+    compile: impl FnOnce(&Config) -> Vec<Problem>,
+) -> Result<(Config, Places), Vec<Problem>> {
+    let mut attempt = attempt(path);
+    if !attempt.problems.is_empty()
+        && let Some(config) = &attempt.config
+    {
+        let more = compile(config);
+        attempt.add(more);
+    }
+    attempt.finish()
+}
+
 /// As [`file()`], for a text that is already in memory; `path` names it in problems, and its folder is where
 /// relative paths start.
 ///

@@ -107,7 +107,7 @@ impl Proxy {
     }
 
     /// Finite keep-alive, none while draining. Never on where Pingora switched it off for the sake of framing.
-    fn settle_keepalive(&self, session: &mut Session) {
+    pub(crate) fn settle_keepalive(&self, session: &mut Session) {
         if session.get_keepalive().is_some() {
             session.set_keepalive(if self.ready.draining() { None } else { Some(KEEPALIVE) });
         }
