@@ -114,10 +114,15 @@ impl Proxy {
     }
 }
 
-/// Whether the target is origin-form, absolute-form, or `*` of OPTIONS.
+/// Whether the target is origin-form, absolute-form, or `*` of OPTIONS. Judged by what was sent: the parsed URI has a slash
+/// that the endpoint would not see.
 fn is_path(request: &pingora::http::RequestHeader) -> bool {
-    let path = request.uri.path();
-    path.starts_with('/') || (path == "*" && request.method == http::Method::OPTIONS)
+    let target = request.raw_path();
+    let absolute = |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|t| t.eq_ignore_ascii_case(scheme));
+    target.starts_with(b"/")
+        || (target == b"*" && request.method == http::Method::OPTIONS)
+        || absolute(b"http://")
+        || absolute(b"https://")
 }
 
 /// Gives the request an id if it has none.
