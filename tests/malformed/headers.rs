@@ -36,6 +36,8 @@ const REFUSED: &[(&[u8], u16, &str)] = &[
     (b"G@T / HTTP/1.1\r\nhost: h\r\n\r\n", 400, ""),
     (b" GET / HTTP/1.1\r\nhost: h\r\n\r\n", 400, "malformed"),
     (b"GET x HTTP/1.1\r\nhost: h\r\n\r\n", 400, "target"),
+    (b"GET /\xe4 HTTP/1.1\r\nhost: h\r\n\r\n", 400, "malformed"),
+    (b"GET /?<\"> HTTP/1.1\r\nhost: h\r\n\r\n", 400, "malformed"),
     (b"GET * HTTP/1.1\r\nhost: h\r\n\r\n", 400, "target"),
     (b"GET  HTTP/1.1\r\nhost: h\r\n\r\n", 400, ""),
     (b"GET http://a:b:c/ HTTP/1.1\r\nhost: h\r\n\r\n", 400, ""),
