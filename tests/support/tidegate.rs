@@ -28,6 +28,7 @@ pub struct Tidegate {
     args: Vec<String>,
     state_dir: Option<PathBuf>,
     program: Option<(PathBuf, Vec<String>)>,
+    admin: Option<(String, PathBuf)>,
 }
 
 /// A running process. Killed when dropped, together with what it started for an upgrade.
@@ -59,6 +60,7 @@ impl Tidegate {
             args: Vec::new(),
             state_dir: None,
             program: None,
+            admin: None,
         }
     }
 
@@ -89,6 +91,12 @@ impl Tidegate {
     /// One more argument after `run -c FILE`.
     pub fn arg(mut self, arg: &str) -> Self {
         self.args.push(arg.into());
+        self
+    }
+
+    /// The admin API on another address of this machine, guarded by the token in a file.
+    pub fn admin_on(mut self, ip: &str, token_file: &Path) -> Self {
+        self.admin = Some((ip.into(), token_file.into()));
         self
     }
 
@@ -179,7 +187,15 @@ impl Tidegate {
         for line in &self.server {
             text.push_str(&format!("  {line}\n"));
         }
-        text.push_str(&format!("admin:\n  address: {admin}\nlisteners:\n"));
+        match &self.admin {
+            None => text.push_str(&format!("admin:\n  address: {admin}\n")),
+            Some((ip, token)) => text.push_str(&format!(
+                "admin:\n  address: '{}'\n  token_file: {}\n",
+                SocketAddr::new(ip.parse().unwrap(), admin.port()),
+                token.display()
+            )),
+        }
+        text.push_str("listeners:\n");
         for (name, addr) in listeners {
             text.push_str(&format!("  - name: {name}\n    address: '{addr}'\n"));
         }
