@@ -73,6 +73,8 @@ pub enum StartError {
     Bind(#[from] bind::BindError),
     #[error("cannot write the pid file {path}: {why}", path = .0.display(), why = .1)]
     PidFile(PathBuf, std::io::Error),
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
 }
@@ -114,6 +116,19 @@ impl Builder {
     /// Everything that is wrong with the config, without running it.
     pub fn problems(&self) -> Vec<Problem> {
         self.snapshot().err().unwrap_or_default()
+    }
+
+    /// What is valid and odd: routes that can never win.
+    pub fn warnings(&self) -> Vec<Problem> {
+        let Ok(snapshot) = self.snapshot() else { return Vec::new() };
+        let name = |index: usize| &snapshot.table.routes[index].name;
+        let told = |(hidden, by): (usize, usize)| {
+            let what =
+                format!("`{}` can never win: `{}` takes all of its requests first", name(hidden), name(by));
+            Problem::new(format!("routes[{hidden}]"), what)
+                .hint("see \"which route wins\" in the README, or set `priority`")
+        };
+        snapshot.table.router.shadowed().into_iter().map(told).collect()
     }
 
     /// The snapshot that the config gives while no source has answered: static clusters have members, others none.
@@ -166,6 +181,8 @@ impl Builder {
             Arc::new(Cell::new(Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()))));
         let writer = Writer::new(config, file, around.clone(), cell.clone(), ready.clone())
             .map_err(|problems| StartError::Config(places.place(problems)))?;
+        // It holds the text of the file, and this function lasts as long as the process.
+        drop(places);
         let (inbox, changes) = Inbox::new();
         let statuses = Statuses::default();
 
@@ -196,6 +213,7 @@ impl Builder {
         }
         server.add_service(door).add_dependency(&bootstrap);
 
+        let listening = ready.clone();
         let world = world::Process { cell, ready, inbox, statuses, around, boot: boot.clone() };
         let admin = admin::service(Arc::new(world), &boot.admin);
         server.add_service(admin).add_dependency(&bootstrap);
@@ -205,6 +223,7 @@ impl Builder {
         }
         lifecycle.write_pid_file()?;
         let shutdown_signal = Box::new(lifecycle.signals(signals));
+        bind::wait_open(&boot, &listening).map_err(StartError::Thread)?;
         lifecycle.watch(proxy);
         info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "starting");
         server.run(RunArgs { shutdown_signal });

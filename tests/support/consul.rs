@@ -1,6 +1,7 @@
 //! A real Consul agent for a test: its own process, free ports, killed when dropped.
 //!
-//! In dev mode it has a leader within half a second and forgets everything when it ends, which some tests want.
+//! In dev mode it has a leader within half a second and forgets everything when it ends, which some
+//! tests want.
 
 #![allow(dead_code, reason = "every test file uses another part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot have its agent has failed")]
@@ -32,7 +33,8 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Starts an agent. None: there is no Consul here, which was said; with `TIDEGATE_REQUIRE_PEERS=1` that is a failure.
+    /// Starts an agent. None: there is no Consul here, which was said; with
+    /// `TIDEGATE_REQUIRE_PEERS=1` that is a failure.
     pub(crate) async fn start() -> Option<Self> {
         Self::start_with(json!({}), None).await
     }
@@ -76,7 +78,8 @@ impl Agent {
         self.dir.path()
     }
 
-    /// Registers an instance of `service` at 127.0.0.1:`port` with the id `service-port`; `more` is merged into the body.
+    /// Registers an instance of `service` at 127.0.0.1:`port` with the id `service-port`; `more` is
+    /// merged into the body.
     pub(crate) async fn register(&self, service: &str, port: u16, more: Value) {
         let mut body =
             json!({"Name": service, "ID": format!("{service}-{port}"), "Address": "127.0.0.1", "Port": port});
