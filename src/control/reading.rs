@@ -129,3 +129,66 @@ pub(super) fn open_log(live: &Live, around: &Surroundings) -> Result<Arc<AccessL
         vec![Problem::new("access_log.path", format!("cannot open `{}`: {why}", live.access_log.path))]
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::Registry;
+    use crate::observe::Metrics;
+    use crate::snapshot::Table;
+
+    fn reader(file: &Path) -> Reader {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let around = Surroundings { metrics, filters: Registry::default(), listeners: Vec::new() };
+        let nothing = Snapshot::empty(Table::empty(&around), Arc::default());
+        Reader::new(Some(file.to_owned()), Arc::new(around), Arc::new(Cell::new(nothing)))
+    }
+
+    fn config(status: u16) -> String {
+        let listener = "listeners: [ { name: a, address: 127.0.0.1:1 } ]";
+        format!(
+            "{listener}\naccess_log: {{ path: none }}\nroutes: [ {{ name: a, respond: {{ status: {status} }} }} ]\n"
+        )
+    }
+
+    fn status(candidate: &Candidate) -> u16 {
+        candidate.plan.live.routes[0].respond.as_ref().unwrap().status
+    }
+
+    #[tokio::test]
+    async fn who_asks_while_it_reads_gets_one_more_reading_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.yaml");
+        std::fs::write(&file, config(200)).unwrap();
+        let mut reader = reader(&file);
+        reader.ask("SIGHUP", None);
+        let replies = [(); 2].map(|()| oneshot::channel());
+        std::fs::write(&file, config(201)).unwrap();
+        for (reply, _) in replies {
+            reader.ask("api", Some(reply));
+        }
+        // What this one saw, the old file, the new one or half of it, is chance.
+        let (first, _) = reader.done().await;
+        assert_eq!((first.cause, first.replies.len()), ("SIGHUP", 0));
+        let (second, outcome) = reader.done().await;
+        assert_eq!((second.cause, second.replies.len()), ("api", 2));
+        assert_eq!(status(&outcome.unwrap()), 201, "what was written before they asked");
+        let nothing = tokio::time::timeout(Duration::from_millis(20), reader.done()).await;
+        assert!(nothing.is_err(), "nobody asked for a third");
+    }
+
+    #[tokio::test]
+    async fn problems_of_every_stage_come_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.yaml");
+        let bad =
+            config(200).replace("name: a, respond", "name: a, match: { path: { regex: '/(' } }, respnod");
+        std::fs::write(&file, bad).unwrap();
+        let mut reader = reader(&file);
+        reader.ask("SIGHUP", None);
+        let problems = reader.done().await.1.unwrap_err();
+        let paths: Vec<_> = problems.iter().map(|problem| problem.path.as_str()).collect();
+        assert_eq!(paths, ["routes[0].match.path.regex", "routes[0].respnod"], "{problems:#?}");
+        assert!(problems.iter().all(|problem| problem.at.is_some()));
+    }
+}
