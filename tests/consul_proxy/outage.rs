@@ -38,8 +38,13 @@ impl Bed {
     }
 }
 
+/// Both at once, each with a Tidegate of its own: they only wait.
 #[tokio::test]
-async fn an_agent_that_is_killed_fails_no_request() {
+async fn an_agent_that_is_killed_and_one_that_is_frozen_fail_no_request() {
+    futures::future::join(killed(), frozen()).await;
+}
+
+async fn killed() {
     let Some(mut bed) = Bed::start("").await else { return };
     let span = Duration::from_secs(if long() { 60 } else { 12 });
     let load = Load::new(bed.tidegate.addr("http"));
@@ -138,8 +143,8 @@ async fn the_last_instance_is_held_and_then_answered_503() {
     .await;
 }
 
-#[tokio::test]
-async fn an_agent_that_is_frozen_fails_no_request_and_is_noticed() {
+/// It is noticed, too.
+async fn frozen() {
     let Some(bed) = Bed::start("wait: 1s").await else { return };
     let (report, ()) = Load::new(bed.tidegate.addr("http"))
         .during(async {

@@ -114,8 +114,13 @@ async fn a_cluster_that_comes_back_is_asked_anew_before_it_serves() {
     report.assert_clean();
 }
 
+/// Two processes at once: they only wait.
 #[tokio::test]
-async fn a_source_that_never_answers_delays_a_reload_and_no_later_one() {
+async fn a_source_that_never_answers_delays_a_reload_once() {
+    futures::future::join(no_later_one_waits(), closely_following_ones_are_not_put_off()).await;
+}
+
+async fn no_later_one_waits() {
     let backend = Backend::start("a").await;
     let nowhere = ports::free_addr().to_string();
     let config = |n: usize| {
@@ -142,8 +147,7 @@ async fn a_source_that_never_answers_delays_a_reload_and_no_later_one() {
     report.assert_clean();
 }
 
-#[tokio::test]
-async fn reloads_that_follow_closely_do_not_put_each_other_off() {
+async fn closely_following_ones_are_not_put_off() {
     let backend = Backend::start("a").await;
     let nowhere = ports::free_addr().to_string();
     let tidegate = Tidegate::new(&to("a", backend.addr())).start().await;
