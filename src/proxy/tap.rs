@@ -7,7 +7,7 @@
 //!
 //! The deadline of the answer is here for want of a better place: Pingora's time-outs towards the endpoint are fixed when the
 //! connection is chosen, and count from the last byte read. While it waits for the endpoint it also reads from the client, to
-//! see it go; that read fails when the time is up. (HTTP/2 has no tap: what [`cut_at`] is for is not bounded there.)
+//! see it go; that read fails when the time is up. (HTTP/2 has no tap, so there the time-outs alone bound it.)
 //!
 //! The cost is one more virtual call per read and write, and a timer only while a header is incomplete or an answer
 //! is slow.

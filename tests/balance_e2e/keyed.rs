@@ -9,6 +9,9 @@ use crate::support::{Backend, RawClient, Tidegate};
 
 const KEYS: usize = 1_000;
 
+/// Target and header line of the request with a number.
+type Request = fn(usize) -> (String, String);
+
 fn live(backends: &[Backend], policy: &str) -> String {
     format!(
         "access_log: {{ path: none }}\nclusters: {{ web: {{ static: {{ endpoints: [ {} ] }}, load_balancing: {{ policy: {policy}, hash: [ {{ header: x-user }} ] }} }} }}\nroutes: [ {{ name: all, cluster: web }} ]\n",
@@ -95,7 +98,7 @@ async fn a_key_is_of_a_header_a_cookie_a_parameter_or_an_address() {
             .await;
     let addr = tidegate.addr("http");
     // Each key of twenty five times, in turn.
-    let keyed: [(&str, fn(usize) -> (String, String)); 4] = [
+    let keyed: [(&str, Request); 4] = [
         ("header", |i| ("/header".into(), format!("X-User: {}", i % 20))),
         ("cookie", |i| ("/cookie".into(), format!("cookie: a=b; session={}; c=d", i % 20))),
         ("query", |i| (format!("/query?a=1&user={}&b", i % 20), "x-a: 1".into())),
