@@ -16,8 +16,9 @@ use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
 use crate::snapshot::table::Forward;
 
-/// Bodies up to this length reach the endpoint at once, so the request's deadline bounds the wait for the answer. For larger ones
-/// the time of the route counts from their end, as in Envoy: uploading may take longer. See [`limit`].
+/// Bodies up to this length reach the endpoint at once, so the request's deadline bounds the wait for the
+/// answer. For larger ones the time of the route counts from their end, as in Envoy: uploading may take
+/// longer. See [`limit`].
 const PROMPT_BODY: u64 = 64 * 1024;
 
 /// Picks an endpoint and prepares its peer.
@@ -94,7 +95,8 @@ pub(crate) fn broke(
         return error;
     }
     if by_endpoint && *error.etype() == ErrorType::ReadTimedout && !session.is_body_done() {
-        // Nothing came from the endpoint, for it waits for the rest of the body: it is the client that is late.
+        // Nothing came from the endpoint, for it waits for the rest of the body: it is the client that is
+        // late.
         error.as_down();
         error.set_retry(false);
         return error;
@@ -126,9 +128,10 @@ pub(crate) fn uploaded(session: &Session, ctx: &mut RequestCtx) {
 
 /// Sets the time-outs of a try. `left`: of the request's time.
 ///
-/// Pingora begins to count `read_timeout` anew with every piece of the body that it passes on. So for a large body it is the
-/// time for the answer, from the end of the upload, and also how long a client may pause amid one. An endpoint that
-/// hangs does not read: then writing stops after the route's time, and reading after as much again.
+/// Pingora begins to count `read_timeout` anew with every piece of the body that it passes on. So for a
+/// large body it is the time for the answer, from the end of the upload, and also how long a client may
+/// pause amid one. An endpoint that hangs does not read: then writing stops after the route's time, and
+/// reading after as much again.
 fn limit(options: &mut PeerOptions, session: &Session, forward: &Forward, left: Option<Duration>) {
     let idle = forward.idle_timeout;
     // An upgrade may become a tunnel, whose reads and writes time out by what is set here.
