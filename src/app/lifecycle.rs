@@ -18,6 +18,7 @@ use crate::config::Boot;
 use crate::control::ready::Ready;
 use crate::discovery::Stop;
 use crate::proxy::Proxy;
+use crate::proxy::door::LAST_REQUESTS;
 use crate::snapshot::Cell;
 
 use super::StartError;
@@ -138,7 +139,9 @@ impl Lifecycle {
         while idle < 3 && waited < self.grace && !self.hurry.load(Relaxed) {
             std::thread::sleep(COUNT);
             waited += COUNT;
-            idle = if proxy.in_flight() == 0 { idle + 1 } else { 0 };
+            // The door still takes requests on connections that were open.
+            let at_rest = proxy.in_flight() == 0 && waited >= LAST_REQUESTS;
+            idle = if at_rest { idle + 1 } else { 0 };
         }
         let left = proxy.in_flight();
         if left > 0 {

@@ -27,6 +27,10 @@ const FIRST_BYTE: Duration = Duration::from_secs(60);
 /// How long an HTTP/2 connection may be without a stream.
 const H2_IDLE: Duration = Duration::from_secs(300);
 
+/// How long idle connections are kept when the process stops, for the requests that their clients are just
+/// sending.
+pub(crate) const LAST_REQUESTS: Duration = Duration::from_millis(250);
+
 /// The length of HTTP/2's preface.
 const PREFACE: usize = 24;
 
@@ -153,6 +157,9 @@ impl ServerApp for Door {
     }
 
     async fn cleanup(&self) {
+        // Until then connections are closed as they answer; closing them here and now would cut requests on
+        // their way.
+        tokio::time::sleep(LAST_REQUESTS).await;
         self.http.http_cleanup().await;
     }
 }
