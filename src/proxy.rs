@@ -28,6 +28,7 @@ pub mod respond;
 pub mod tap;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -51,6 +52,8 @@ pub struct Proxy {
     pub(crate) cell: Arc<Cell>,
     pub(crate) ready: Arc<Ready>,
     pub(crate) listeners: Arc<[Listener]>,
+    /// Open connections from clients, on all listeners.
+    pub(crate) connections: Arc<AtomicUsize>,
 }
 
 /// What the request path knows of a listener. Its index is its place in the config.
@@ -106,12 +109,17 @@ impl Listener {
 impl Proxy {
     /// A proxy that serves what `cell` holds.
     pub fn new(cell: Arc<Cell>, ready: Arc<Ready>, listeners: Vec<Listener>) -> Self {
-        Self { cell, ready, listeners: listeners.into() }
+        Self { cell, ready, listeners: listeners.into(), connections: Arc::default() }
     }
 
     /// Requests in flight, on all listeners.
     pub fn in_flight(&self) -> i64 {
         self.listeners.iter().map(|listener| listener.in_flight.get()).sum()
+    }
+
+    /// Open connections from clients, on all listeners.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Relaxed)
     }
 
     /// The index of the listener that a connection to `local` came through.

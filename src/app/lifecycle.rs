@@ -1,7 +1,8 @@
 //! The end of a process: signals, draining, and leaving as soon as nothing is in flight.
 //!
 //! Pingora sleeps the whole grace period, deaf to signals, whatever is left to do. So a thread of our own watches for the phase
-//! in which it would, counts the requests in flight, and exits once there are none, or when the grace period is over.
+//! in which it would, counts connections and requests in flight, and exits once there are none, or when the grace period
+//! is over. A connection that stays open without a request is not waited for beyond [`LINGER`].
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::config::Boot;
 use crate::control::ready::Ready;
 use crate::discovery::Stop;
 use crate::proxy::Proxy;
-use crate::proxy::door::LAST_REQUESTS;
+use crate::proxy::door::LINGER;
 use crate::snapshot::Cell;
 
 use super::StartError;
@@ -139,9 +140,9 @@ impl Lifecycle {
         while idle < 3 && waited < self.grace && !self.hurry.load(Relaxed) {
             std::thread::sleep(COUNT);
             waited += COUNT;
-            // The door still takes requests on connections that were open.
-            let at_rest = proxy.in_flight() == 0 && waited >= LAST_REQUESTS;
-            idle = if at_rest { idle + 1 } else { 0 };
+            // A connection that is open may have a request on its way. The door closes those that say nothing.
+            let quiet = proxy.connections() == 0 || waited >= LINGER;
+            idle = if quiet && proxy.in_flight() == 0 { idle + 1 } else { 0 };
         }
         let left = proxy.in_flight();
         if left > 0 {

@@ -66,3 +66,88 @@ pub(super) fn waiting(
     };
     plan.questions().filter_map(wait).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::live::{Cluster, Dns, Live};
+    use crate::filter::Registry;
+    use crate::observe::Metrics;
+    use crate::snapshot::compile::Surroundings;
+
+    /// A config with a DNS cluster for each name, and a static one.
+    fn plan(names: &[&str]) -> Plan {
+        let mut live = Live::default();
+        for name in names {
+            let dns: Dns = serde_json::from_value(serde_json::json!({"name": name, "port": 80})).unwrap();
+            live.clusters.insert(name.parse().unwrap(), Cluster { dns: Some(dns), ..Cluster::default() });
+        }
+        let fixed = serde_json::from_value(serde_json::json!({"static": {"endpoints": []}})).unwrap();
+        live.clusters.insert("fixed".parse().unwrap(), fixed);
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let around = Surroundings { metrics, filters: Registry::default(), listeners: Vec::new() };
+        Plan::new(live.into(), &around).unwrap()
+    }
+
+    fn pending(plan: Plan, waiting: Waiting, latest: Instant) -> Pending {
+        let boot = crate::config::Config::from(crate::config::File::default()).boot;
+        let (access_log, cause) = (Arc::default(), String::new());
+        Pending { plan, boot, access_log, cause, waiting, latest, replies: Vec::new() }
+    }
+
+    fn names(waiting: &Waiting) -> Vec<&str> {
+        let mut names: Vec<_> = waiting.keys().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn only_new_questions_wait() {
+        let now = Instant::now();
+        let start = waiting(&plan(&["a", "b"]), None, None, now);
+        assert_eq!(names(&start), ["a", "b"]);
+        assert!(start.values().all(|until| *until == now + WARM));
+        let serving = plan(&["a", "b"]);
+        assert_eq!(names(&waiting(&plan(&["a", "c"]), Some(&serving), None, now)), ["c"]);
+        assert!(waiting(&plan(&["b"]), Some(&serving), None, now).is_empty());
+    }
+
+    #[test]
+    fn what_waits_already_keeps_its_time_and_what_was_answered_is_not_asked_again() {
+        let start = Instant::now();
+        let first = plan(&["slow", "quick"]);
+        let mut before = pending(first.clone(), waiting(&first, None, None, start), start + 2 * WARM);
+        let (quick, fingerprint) = first.questions().next().map(|(n, f)| (n.clone(), f)).unwrap();
+        assert_eq!(quick.as_str(), "quick");
+        before.answered(&quick, fingerprint);
+        let later = start + WARM / 2;
+        let second = plan(&["slow", "quick", "new"]);
+        let then = waiting(&second, None, Some(&before), later);
+        assert_eq!(names(&then), ["new", "slow"]);
+        let until = |name: &str| then.iter().find(|((n, _), _)| n.as_str() == name).map(|(_, until)| *until);
+        assert_eq!((until("slow"), until("new")), (Some(start + WARM), Some(later + WARM)));
+        let next = pending(second, then, before.latest);
+        assert_eq!(next.due(), Some(later + WARM));
+        assert_eq!(pending(plan(&[]), Waiting::new(), start).due(), None);
+    }
+
+    /// However configs follow each other, each with a question of its own that nobody answers, one serves in the end.
+    #[test]
+    fn overtaking_has_an_end() {
+        let start = Instant::now();
+        let mut last: Option<Pending> = None;
+        for n in 0..100 {
+            let now = start + WARM / 10 * n;
+            let plan = plan(&[&format!("c{n}")]);
+            let waiting = waiting(&plan, None, last.as_ref(), now);
+            let latest = last.map_or(now + 2 * WARM, |last| last.latest);
+            let next = pending(plan, waiting, latest);
+            if next.due().is_none_or(|due| due <= now) {
+                assert!(now <= start + 2 * WARM);
+                return;
+            }
+            last = Some(next);
+        }
+        panic!("none of them ever serves");
+    }
+}

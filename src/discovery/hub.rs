@@ -198,7 +198,8 @@ impl Running {
         };
         let subscribers: Arc<[Subscriber]> = self.clusters.values().filter_map(subscriber).collect();
         let same = self.consul.as_ref().is_some_and(|running| running.setup == setup);
-        if let Some(old) = self.consul.take_if(|_| !same || subscribers.is_empty()) {
+        // With nobody to serve it idles: ending it would give up its queries, see `consul`.
+        if let Some(old) = self.consul.take_if(|_| !same) {
             old.task.end().await;
         }
         match &self.consul {

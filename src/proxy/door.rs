@@ -5,6 +5,7 @@
 //! is then left to Pingora; HTTP/1.1 runs the same loop as Pingora's own, over a [`Tap`].
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -27,9 +28,10 @@ const FIRST_BYTE: Duration = Duration::from_secs(60);
 /// How long an HTTP/2 connection may be without a stream.
 const H2_IDLE: Duration = Duration::from_secs(300);
 
-/// How long idle connections are kept when the process stops, for the requests that their clients are just
-/// sending.
-pub(crate) const LAST_REQUESTS: Duration = Duration::from_millis(250);
+/// How long idle HTTP/1.1 connections stay open when the process begins to drain. Closing them at once would cut the
+/// requests that are on their way; so each of those is answered, with `connection: close`, and only connections that
+/// had nothing to say for so long are closed.
+pub const LINGER: Duration = Duration::from_millis(500);
 
 /// The length of HTTP/2's preface.
 const PREFACE: usize = 24;
@@ -39,6 +41,9 @@ pub struct Door {
     http: Arc<HttpProxy<Proxy>>,
     proxy: Proxy,
 }
+
+/// Counts a connection while it is open.
+struct Open<'a>(&'a AtomicUsize);
 
 // === impl Door ===
 
@@ -143,6 +148,7 @@ async fn peek(stream: &mut Stream, bytes: &mut [u8], deadline: Duration) -> Resu
 #[async_trait]
 impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let _open = Open::new(&self.proxy.connections);
         match Self::speaks_http2(&mut stream).await {
             Ok(true) => self.http.process_new(stream, shutdown).await,
             Ok(false) => {
@@ -156,11 +162,25 @@ impl ServerApp for Door {
         }
     }
 
+    /// Called when the sockets no longer listen.
     async fn cleanup(&self) {
-        // Until then connections are closed as they answer; closing them here and now would cut requests on
-        // their way.
-        tokio::time::sleep(LAST_REQUESTS).await;
+        tokio::time::sleep(LINGER).await;
         self.http.http_cleanup().await;
+    }
+}
+
+// === impl Open ===
+
+impl<'a> Open<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 

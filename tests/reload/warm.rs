@@ -6,7 +6,9 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::support::fake_consul::instance;
-use super::support::{Agent, Backend, FakeConsul, Load, Play, Tidegate, ports, probe, until};
+use super::support::{
+    Agent, Backend, FakeConsul, Load, Play, Tidegate, TidegateProcess, eventually, ports, probe, until,
+};
 use super::{SOON, body, reload, to, until_body};
 
 fn consul(address: &str, cluster: &str) -> String {
@@ -35,6 +37,40 @@ async fn a_route_that_moves_to_new_consul_clusters_fails_no_request() {
         })
         .await;
     report.assert_clean();
+}
+
+#[tokio::test]
+async fn a_move_to_another_agent_keeps_the_members_until_it_answers() {
+    let Some(agent) = Agent::start().await else { return };
+    let (old, new) = (Backend::start("old").await, Backend::start("new").await);
+    let members = |id, backend: &Backend| json!([instance(id, "127.0.0.1", backend.port().into())]);
+    let fake = FakeConsul::start(Play::Good(5, members("web-1", &old))).await;
+    let tidegate = Tidegate::new(&consul(&fake.address(), "web")).start().await;
+    assert_eq!(body(&tidegate).await, "old");
+    let nowhere = ports::free_addr().to_string();
+    let (report, ()) = Load::new(tidegate.addr("http"))
+        .during(async {
+            tidegate.write_live(&consul(&nowhere, "web"));
+            reload(&tidegate).await;
+            probe_until(&tidegate, |s| s["errors"].as_u64() > Some(0)).await;
+            assert_eq!(body(&tidegate).await, "old", "nobody is there");
+            // That agent is well and knows nothing of it: doubted, since it lost all at once.
+            tidegate.write_live(&consul(&agent.address(), "web"));
+            reload(&tidegate).await;
+            probe_until(&tidegate, |s| !s["held"].is_null()).await;
+            agent.register("web", new.port(), json!({})).await;
+            until_body(&tidegate, "new").await;
+        })
+        .await;
+    report.assert_clean();
+}
+
+async fn probe_until(tidegate: &TidegateProcess, fits: impl Fn(&serde_json::Value) -> bool) {
+    eventually(SOON, async || {
+        let source = probe::source(tidegate, "web").await;
+        if fits(&source) { Ok(()) } else { Err(source.to_string()) }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::support::probe::ask;
-use super::support::{Agent, Backend, RawClient, Tidegate, TidegateProcess, eventually, http, until};
+use super::support::{Agent, Backend, Load, RawClient, Tidegate, TidegateProcess, eventually, http, until};
 use super::{SOON, to};
 
 /// A process with one request under way that takes so long.
@@ -46,6 +46,29 @@ async fn a_request_under_way_is_answered_and_then_it_goes_at_once() {
         "the last line is in the access log: {}",
         tidegate.stdout()
     );
+}
+
+/// Under load: whoever was let in is answered; who comes later finds the door closed, and nothing else.
+#[tokio::test]
+async fn under_load_only_new_connections_are_refused() {
+    let backend = Backend::start("a").await;
+    let mut refused = 0;
+    for round in 0..8 {
+        let mut tidegate = Tidegate::new(&to(backend.addr())).start().await;
+        let load = Load::new(tidegate.addr("http")).connections(8).pause(Duration::from_millis(1));
+        let (report, ()) = load
+            .during(async {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                tidegate.term();
+                tidegate.exited(SOON).await;
+            })
+            .await;
+        assert!(report.ok > 50, "{report:?}");
+        let cut: Vec<_> = report.failures.iter().filter(|(why, _)| !why.starts_with("connect: ")).collect();
+        assert!(cut.is_empty(), "round {round}: {cut:?} of {report:?}");
+        refused += report.failed();
+    }
+    eprintln!("8 ends under load: nothing was cut, {refused} connections came too late");
 }
 
 #[tokio::test]

@@ -299,6 +299,33 @@ async fn a_reload_keeps_the_query_in_flight() {
 }
 
 #[tokio::test]
+async fn a_service_that_is_taken_out_and_put_back_costs_no_further_connection() {
+    let bed = Bed::serving().await;
+    let with = bed.live.borrow().clone();
+    let without = Arc::new(Live { clusters: BTreeMap::new(), ..Live::clone(&with) });
+    let gone = async || {
+        bed.live.send_replace(without.clone());
+        while !bed.statuses.list(now()).is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    for _ in 0..5 {
+        gone().await;
+        bed.live.send_replace(with.clone());
+        bed.until(|s| s.members == 2).await;
+    }
+    assert_eq!(bed.requests(2).await.len(), 2, "the query that hung is still the one");
+    // It comes back while nobody needs it: nothing more is asked, and later all is read anew.
+    gone().await;
+    bed.fake.script([good(51, &[1])]).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(bed.fake.requests().await.len(), 2);
+    bed.live.send_replace(with);
+    bed.until(|s| s.members == 1).await;
+    assert!(!bed.requests(3).await[2].contains("index="));
+}
+
+#[tokio::test]
 async fn beyond_max_watchers_services_are_swept() {
     let bed = Bed::new(|live| {
         live.consul.max_watchers = 1;

@@ -1,10 +1,11 @@
 //! The watcher of one service: a blocking query after another.
 //!
 //! While a query hangs, the watcher still takes new subscribers and tells them what it knows,
-//! without touching the query.
+//! without touching the query. Without subscribers it asks nothing more once that query is back.
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -29,17 +30,24 @@ pub(super) struct Watch {
     /// Whether the last answer named fewer members than the one before.
     shrunk: bool,
     total: usize,
+    idle: Arc<AtomicBool>,
     rng: fastrand::Rng,
 }
 
 // === impl Watch ===
 
 impl Watch {
-    pub(super) fn new(shared: Shared, key: Key, subscribers: watch::Receiver<Arc<[Subscriber]>>) -> Self {
+    /// `idle` is set while there is nobody to tell and no query in flight.
+    pub(super) fn new(
+        shared: Shared,
+        key: Key,
+        subscribers: watch::Receiver<Arc<[Subscriber]>>,
+        idle: Arc<AtomicBool>,
+    ) -> Self {
         let poll = Poll::new(shared.timing, Bucket::service());
         let told = subscribers.borrow().clone();
         let rng = fastrand::Rng::new();
-        Self { shared, key, subscribers, told, known: None, poll, shrunk: false, total: 0, rng }
+        Self { shared, key, subscribers, told, known: None, poll, shrunk: false, total: 0, idle, rng }
     }
 
     /// Watches until `stop`.
@@ -47,6 +55,9 @@ impl Watch {
         let mut pause = self.poll.ready(now());
         loop {
             if self.during(&mut stop, tokio::time::sleep(pause)).await.is_none() {
+                return;
+            }
+            if self.needed(&mut stop).await.is_none() {
                 return;
             }
             let doubtful = self.shrunk || self.told.iter().any(|s| s.answers.holding());
@@ -118,6 +129,22 @@ impl Watch {
                 }
             }
         }
+    }
+
+    /// Waits until somebody subscribes. What was known before is forgotten: it is not followed meanwhile.
+    async fn needed(&mut self, stop: &mut Stop) -> Option<()> {
+        while self.told.is_empty() {
+            (self.known, self.shrunk, self.total) = (None, false, 0);
+            self.poll = Poll::new(self.shared.timing, Bucket::service());
+            self.idle.store(true, Relaxed);
+            tokio::select! {
+                () = stopped(stop) => return None,
+                changed = self.subscribers.changed() => changed.ok()?,
+            }
+            self.resubscribe();
+        }
+        self.idle.store(false, Relaxed);
+        Some(())
     }
 
     fn resubscribe(&mut self) {
