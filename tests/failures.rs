@@ -1,4 +1,5 @@
-//! What can go wrong on the way, and what the client, the log and the metrics say of it: DESIGN 5, flag by flag.
+//! What can go wrong on the way, and what the client, the log and the metrics say of it: DESIGN 5, flag by
+//! flag.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;

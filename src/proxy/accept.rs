@@ -120,8 +120,8 @@ fn filter(session: &mut Session, ctx: &mut RequestCtx, forward: &Forward, route:
     verdict
 }
 
-/// Whether the target is origin-form, absolute-form, or `*` of OPTIONS. Judged by what was sent: the parsed URI has a slash
-/// that the endpoint would not see.
+/// Whether the target is origin-form, absolute-form, or `*` of OPTIONS. Judged by what was sent: the parsed
+/// URI has a slash that the endpoint would not see.
 fn is_path(request: &pingora::http::RequestHeader) -> bool {
     let target = request.raw_path();
     let absolute = |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|t| t.eq_ignore_ascii_case(scheme));
@@ -150,8 +150,8 @@ async fn refuse(session: &mut Session, ctx: &mut RequestCtx, why: &'static str) 
     local(session, 400, why).await.map(|()| true)
 }
 
-/// Reads what is left of a small body, so that the connection can be kept. A large or slow one, or one that waits for
-/// our word to be sent at all, is not waited for; then the answer ends the connection.
+/// Reads what is left of a small body, so that the connection can be kept. A large or slow one, or one that
+/// waits for our word to be sent at all, is not waited for; then the answer ends the connection.
 async fn drain(session: &mut Session) {
     if session.as_http1().is_none() || session.req_header().headers.contains_key(header::EXPECT) {
         return;

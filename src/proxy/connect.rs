@@ -6,16 +6,19 @@
 //! came from the pool, the endpoint itself may be fine (it closed an idle connection while we wrote), so the same one
 //! may be used again if no other is left.
 
-use pingora::upstreams::peer::HttpPeer;
+use std::time::Duration;
+
+use pingora::upstreams::peer::{HttpPeer, PeerOptions};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
-use crate::proxy::tap;
+use crate::snapshot::table::Forward;
 
-/// Bodies up to this length reach the endpoint at once, so the request's deadline bounds the wait for the answer. Larger ones
-/// may take their time to upload: for them it counts from their end, as in Envoy; see [`uploaded`].
+/// Bodies up to this length reach the endpoint at once, so the request's deadline bounds the wait for the
+/// answer. For larger ones the time of the route counts from their end, as in Envoy: uploading may take
+/// longer. See [`limit`].
 const PROMPT_BODY: u64 = 64 * 1024;
 
 /// Picks an endpoint and prepares its peer.
@@ -47,26 +50,7 @@ pub(crate) fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<HttpPe
         cluster.metrics.panic.inc();
     }
     let mut peer = Box::new(cluster.peer(choice.index).clone());
-    let idle = forward.idle_timeout;
-    // An upgrade may become a tunnel, whose reads time out by what is set here.
-    let upgrade = session.as_http1().is_some_and(|http1| http1.is_upgrade_req());
-    let prompt = !upgrade && session.is_body_empty_or(PROMPT_BODY);
-    peer.options.read_timeout = match (left, idle) {
-        (Some(left), Some(idle)) if prompt => Some(left.min(idle)),
-        (Some(left), None) if prompt => Some(left),
-        (_, idle) => idle,
-    };
-    // An endpoint that hangs does not read either: then a large upload never ends, and its time never begins.
-    peer.options.write_timeout = match (forward.timeout, idle) {
-        (Some(timeout), Some(idle)) if !upgrade => Some(timeout.min(idle)),
-        (Some(timeout), None) if !upgrade => Some(timeout),
-        (_, idle) => idle,
-    };
-    if let Some(left) = left {
-        let connect = peer.options.connection_timeout.map_or(left, |connect| connect.min(left));
-        peer.options.connection_timeout = Some(connect);
-        peer.options.total_connection_timeout = Some(connect);
-    }
+    limit(&mut peer.options, session, forward, left);
     let endpoint = &cluster.endpoints[choice.index];
     let lease = endpoint.state.lease();
     let address = endpoint.member.address;
@@ -96,7 +80,7 @@ pub(crate) fn failed(ctx: &mut RequestCtx, mut error: Box<Error>) -> Box<Error> 
 
 /// The connection broke, on either side, or the time was up.
 pub(crate) fn broke(
-    session: &Session,
+    session: &mut Session,
     ctx: &mut RequestCtx,
     mut error: Box<Error>,
     reused: bool,
@@ -107,6 +91,13 @@ pub(crate) fn broke(
         // The read that waits for the client to go gave up: see `tap`. It is the endpoint that is late.
         ctx.flag = Some(Flag::UT);
         error.as_up();
+        error.set_retry(false);
+        return error;
+    }
+    if by_endpoint && *error.etype() == ErrorType::ReadTimedout && !session.is_body_done() {
+        // Nothing came from the endpoint, for it waits for the rest of the body: it is the client that is
+        // late.
+        error.as_down();
         error.set_retry(false);
         return error;
     }
@@ -129,11 +120,31 @@ pub(crate) fn broke(
 pub(crate) fn uploaded(session: &Session, ctx: &mut RequestCtx) {
     let timeout = ctx.forward().and_then(|(forward, _)| forward.timeout);
     if let Some(timeout) = timeout
-        && !session.is_body_empty_or(PROMPT_BODY)
+        && !is_prompt(session)
     {
-        let deadline = now() + timeout;
-        ctx.deadline = Some(deadline);
-        tap::cut_at(session, Some(deadline));
+        ctx.deadline = Some(now() + timeout);
+    }
+}
+
+/// Sets the time-outs of a try. `left`: of the request's time.
+///
+/// Pingora begins to count `read_timeout` anew with every piece of the body that it passes on. So for a
+/// large body it is the time for the answer, from the end of the upload, and also how long a client may
+/// pause amid one. An endpoint that hangs does not read: then writing stops after the route's time, and
+/// reading after as much again.
+fn limit(options: &mut PeerOptions, session: &Session, forward: &Forward, left: Option<Duration>) {
+    let idle = forward.idle_timeout;
+    // An upgrade may become a tunnel, whose reads and writes time out by what is set here.
+    let upgrade = session.as_http1().is_some_and(|http1| http1.is_upgrade_req());
+    let timeout = forward.timeout.filter(|_| !upgrade);
+    let left = left.filter(|_| !upgrade);
+    let shorter = |limit: Option<Duration>| limit.into_iter().chain(idle).min();
+    options.read_timeout = shorter(if is_prompt(session) { left } else { timeout });
+    options.write_timeout = shorter(timeout);
+    if let Some(left) = left {
+        let connect = options.connection_timeout.map_or(left, |connect| connect.min(left));
+        options.connection_timeout = Some(connect);
+        options.total_connection_timeout = Some(connect);
     }
 }
 
@@ -145,27 +156,18 @@ fn give_up_endpoint(ctx: &mut RequestCtx) -> bool {
     ctx.attempts < u32::from(allowed)
 }
 
-/// How much body a request brings, as far as its header says.
-trait BodyHint {
-    /// Whether there is no body, or one of a known length up to `limit`.
-    fn is_body_empty_or(&self, limit: u64) -> bool;
-}
-
-impl BodyHint for Session {
-    fn is_body_empty_or(&self, limit: u64) -> bool {
-        let headers = &self.req_header().headers;
-        // An upgrade becomes a tunnel, which may be silent for longer than a request may take.
-        if headers.contains_key(http::header::TRANSFER_ENCODING)
-            || headers.contains_key(http::header::UPGRADE)
-        {
-            return false;
+/// Whether there is no body, or one of a known length up to [`PROMPT_BODY`].
+fn is_prompt(session: &Session) -> bool {
+    let request = session.req_header();
+    if request.headers.contains_key(http::header::TRANSFER_ENCODING) {
+        return false;
+    }
+    match request.headers.get(http::header::CONTENT_LENGTH) {
+        Some(length) => {
+            let length = length.to_str().ok().and_then(|length| length.parse::<u64>().ok());
+            length.is_some_and(|length| length <= PROMPT_BODY)
         }
-        match headers.get(http::header::CONTENT_LENGTH) {
-            Some(length) => {
-                length.to_str().ok().and_then(|l| l.parse().ok()).is_some_and(|l: u64| l <= limit)
-            }
-            // HTTP/2 may send a body without saying how long it is; HTTP/1.1 without a length has none.
-            None => self.req_header().version != http::Version::HTTP_2 || self.req_header().method.is_safe(),
-        }
+        // HTTP/2 may send a body without saying how long it is; HTTP/1.1 without a length has none.
+        None => request.version != http::Version::HTTP_2 || request.method.is_safe(),
     }
 }

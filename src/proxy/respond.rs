@@ -13,8 +13,9 @@ use crate::proxy::ctx::{RequestCtx, now};
 use crate::proxy::{hop, tap};
 use crate::snapshot::{Action, Route};
 
-/// A header that took more than this part of the time left is late. The body's read timeout is the whole time once
-/// more, so it would let a body that stands still go on for that much longer; for late ones the exact end is set.
+/// A header that took more than this part of the time left is late. The body's read timeout is the whole
+/// time once more, so it would let a body that stands still go on for that much longer; for late ones the
+/// exact end is set.
 const LATE: u32 = 10;
 
 /// What stands for a client whose address is not known, as on a Unix socket.

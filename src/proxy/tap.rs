@@ -1,16 +1,18 @@
-//! A client's HTTP/1.1 connection with three things added that Pingora's session has not: a deadline for the whole
-//! header of a request, one for its answer, and a note of what was answered before a request reached us.
+//! A client's HTTP/1.1 connection with three things added that Pingora's session has not: a deadline for
+//! the whole header of a request, one for its answer, and a note of what was answered before a request
+//! reached us.
 //!
 //! Pingora's read timeout is per read, so a client that sends a byte now and then holds a connection for ever
 //! (slowloris); and what its parser refuses never reaches a phase of the proxy, so nobody could count it. Both show
 //! on the stream: bytes that come in while no request has been accepted, and an answer that goes out before one was.
 //!
-//! The deadline of the answer is here for want of a better place: Pingora's time-outs towards the endpoint are fixed when the
-//! connection is chosen, and count from the last byte read. While it waits for the endpoint it also reads from the client, to
-//! see it go; that read fails when the time is up. (HTTP/2 has no tap: what [`cut_at`] is for is not bounded there.)
+//! The deadline of the answer is here for want of a better place: Pingora's time-outs towards the endpoint
+//! are fixed when the connection is chosen, and count from the last byte read. While it waits for the
+//! endpoint it also reads from the client, to see it go; that read fails when the time is up. (HTTP/2 has
+//! no tap, so there the time-outs alone bound it.)
 //!
-//! The cost is one more virtual call per read and write, and a timer only while a header is incomplete or an answer
-//! is slow.
+//! The cost is one more virtual call per read and write, and a timer only while a header is incomplete or
+//! an answer is slow.
 
 use std::pin::Pin;
 use std::sync::Arc;

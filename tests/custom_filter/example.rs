@@ -6,8 +6,8 @@
 //! filters: [ { name: api-key, config: { consumers: { alice: key-of-alice, bob: key-of-bob } } } ]
 //! ```
 //!
-//! Requests without a known key in `x-api-key` are answered 401. The others go on without the key and with the name of
-//! its owner, which routes can hash by and endpoints can log.
+//! Requests without a known key in `x-api-key` are answered 401. The others go on without the key and with
+//! the name of its owner, which routes can hash by and endpoints can log.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -46,7 +46,8 @@ pub(crate) fn run(file: PathBuf) -> ExitCode {
     Builder::file(file).filter("api-key", api_key).run()
 }
 
-/// Makes a filter for each route that names it. What it cannot work with is shown as a problem of the config.
+/// Makes a filter for each route that names it. What it cannot work with is shown as a problem of the
+/// config.
 fn api_key(config: &Value) -> Result<Box<dyn Filter>, String> {
     let consumers = config["consumers"].as_object().ok_or("needs `consumers: { NAME: KEY }`")?;
     let owner = |(name, key): (&String, &Value)| {

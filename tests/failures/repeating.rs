@@ -74,7 +74,8 @@ async fn a_body_is_replayed_if_it_is_small() {
     for _ in 0..4 {
         assert_eq!(put(60_000).await, (200, Some(60_000.into())));
     }
-    // One that was not kept cannot be sent again: half of these meet the bad one and fail, none arrives cut short.
+    // One that was not kept cannot be sent again: half of these meet the bad one and fail, none arrives cut
+    // short.
     let mut failed = 0;
     for _ in 0..4 {
         match put(1_000_000).await {

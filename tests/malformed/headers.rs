@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::support::{RawClient, http, until};
+use crate::support::{RawClient, eventually, http, until};
 
 /// What is sent, the status, and the reason it is counted under. Status 0: closed without an answer.
 const REFUSED: &[(&[u8], u16, &str)] = &[
@@ -123,5 +123,11 @@ async fn a_header_has_a_limit() {
         assert_eq!(answer.status, status, "{} bytes", request.len());
     }
     assert_eq!(upstream.seen().len(), 2);
-    assert_eq!(tidegate.metric("tidegate_http_requests_invalid_total", &["reason=\"malformed\""]).await, 2.0);
+    let counted =
+        async || tidegate.metric("tidegate_http_requests_invalid_total", &["reason=\"malformed\""]).await;
+    eventually(Duration::from_secs(2), async || match counted().await {
+        2.0 => Ok(()),
+        other => Err(format!("{other}")),
+    })
+    .await;
 }

@@ -100,7 +100,8 @@ impl Tidegate {
         self
     }
 
-    /// A program of its own instead of `tidegate run -c FILE`; it finds the file's path in `TIDEGATE_CONFIG`.
+    /// A program of its own instead of `tidegate run -c FILE`; it finds the file's path in
+    /// `TIDEGATE_CONFIG`.
     pub fn program(mut self, path: PathBuf, args: &[&str]) -> Self {
         self.program = Some((path, args.iter().map(|arg| (*arg).to_owned()).collect()));
         self
