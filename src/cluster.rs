@@ -85,7 +85,9 @@ impl Cluster {
 
     /// As [`pick`](Self::pick), for people who ask: where a request with this key would go now.
     pub fn probe(&self, key: Option<u64>) -> Option<Choice> {
-        self.balancer.pick(key, &[], &mut fastrand::Rng::with_seed(0))
+        // A try of nobody makes it a second one, which takes no turn from the requests'.
+        let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+        self.balancer.pick(key, &[nobody], &mut fastrand::Rng::with_seed(0))
     }
 
     /// The prepared peer of an endpoint, by its index.

@@ -149,6 +149,11 @@ impl Field {
 // === impl Ask ===
 
 impl Ask<'_> {
+    /// Whether this is not the request's first try.
+    pub fn again(&self) -> bool {
+        !self.tried.is_empty()
+    }
+
     /// The endpoint at a position.
     pub fn at(&self, position: usize) -> Option<&Endpoint> {
         self.field.at(position)

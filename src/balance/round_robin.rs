@@ -6,6 +6,9 @@
 //! its successor's gain: the cycle is just shorter. This holds across threads, as no turn is dealt
 //! twice.
 //!
+//! A second try takes no turn but one by chance, with the same shares. Were it to take the next one, then with two
+//! endpoints of which one is dead each request would use up a pair of turns, and meet the dead one first for ever.
+//!
 //! The bad sides: all cores write the cursor's cache line at each pick (some tens of nanoseconds
 //! when all are busy); and each process counts for itself, so many proxies with few requests each
 //! come closer to random.
@@ -49,6 +52,13 @@ impl RoundRobin {
     }
 }
 
+impl RoundRobin {
+    /// The position of a turn that nobody takes.
+    fn chance(&self, rng: &mut fastrand::Rng) -> Option<usize> {
+        rng.choice(self.sequence.iter()).map(|&position| position as usize)
+    }
+}
+
 impl Draw for RoundRobin {
     const KEYED: bool = false;
 
@@ -58,7 +68,7 @@ impl Draw for RoundRobin {
 
     fn draw(&self, ask: &Ask<'_>, _key: Option<u64>, rng: &mut fastrand::Rng) -> Option<usize> {
         for _ in 0..ask.budget() {
-            let position = self.turn(rng)?;
+            let position = if ask.again() { self.chance(rng)? } else { self.turn(rng)? };
             if ask.usable(position) {
                 return Some(position);
             }

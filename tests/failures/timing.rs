@@ -123,11 +123,11 @@ async fn a_body_that_stops_ends_at_the_deadline() {
 #[tokio::test]
 async fn a_stream_may_outlive_its_silence_but_not_its_idle_time() {
     let backend = Backend::start("drip").await;
-    let tidegate = Tidegate::new(&to(&[backend.addr()], ", timeout: 0s, idle_timeout: 400ms")).start().await;
+    let tidegate = Tidegate::new(&to(&[backend.addr()], ", timeout: 0s, idle_timeout: 1500ms")).start().await;
     let mut raw = RawClient::connect(tidegate.addr("http")).await;
     let drip = raw.ask("GET /drip?n=10&ms=150 HTTP/1.1\r\nhost: h\r\n\r\n").await;
     assert_eq!(drip.text(), "..........");
-    raw.send("GET /drip?n=2&ms=900 HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    raw.send("GET /drip?n=2&ms=4000 HTTP/1.1\r\nhost: h\r\n\r\n").await;
     assert!(raw.response().await.is_err());
-    assert_logged(&tidegate, "/drip?n=2&ms=900", 200, "UT").await;
+    assert_logged(&tidegate, "/drip?n=2&ms=4000", 200, "UT").await;
 }

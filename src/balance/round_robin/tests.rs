@@ -111,3 +111,19 @@ proptest! {
         }
     }
 }
+
+/// Half of the requests meet the dead one of two, not all of them.
+#[test]
+fn a_second_try_takes_no_turn() {
+    let balancer = balancer(&[1, 1]);
+    let dead = balancer.endpoints()[0].member.address;
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut met = 0;
+    for _ in 0..1000 {
+        if balancer.pick(None, &[], &mut rng).unwrap().index == 0 {
+            met += 1;
+            assert_eq!(balancer.pick(None, &[dead], &mut rng).unwrap().index, 1);
+        }
+    }
+    assert_eq!(met, 500);
+}
