@@ -37,6 +37,7 @@ use crate::admin;
 use crate::config::{Boot, Config, Problem, load};
 use crate::control::members::Book;
 use crate::control::ready::Ready;
+use crate::control::watch::Stamp;
 use crate::control::{Inbox, Writer};
 use crate::discovery::Statuses;
 use crate::endpoint::Roster;
@@ -72,6 +73,8 @@ pub enum StartError {
     Bind(#[from] bind::BindError),
     #[error("cannot write the pid file {path}: {why}", path = .0.display(), why = .1)]
     PidFile(PathBuf, std::io::Error),
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
 }
@@ -115,6 +118,19 @@ impl Builder {
         self.snapshot().err().unwrap_or_default()
     }
 
+    /// What is valid and odd: routes that can never win.
+    pub fn warnings(&self) -> Vec<Problem> {
+        let Ok(snapshot) = self.snapshot() else { return Vec::new() };
+        let name = |index: usize| &snapshot.table.routes[index].name;
+        let told = |(hidden, by): (usize, usize)| {
+            let what =
+                format!("`{}` can never win: `{}` takes all of its requests first", name(hidden), name(by));
+            Problem::new(format!("routes[{hidden}]"), what)
+                .hint("see \"which route wins\" in the README, or set `priority`")
+        };
+        snapshot.table.router.shadowed().into_iter().map(told).collect()
+    }
+
     /// The snapshot that the config gives while no source has answered: static clusters have members, others none.
     ///
     /// # Errors
@@ -122,8 +138,7 @@ impl Builder {
     /// Every problem of the config.
     pub fn snapshot(&self) -> Result<Snapshot, Vec<Problem>> {
         let (config, _, places) = self.load()?;
-        let around = self.surroundings(&config.boot).map_err(|e| vec![Problem::new("", e.to_string())])?;
-        let plan = Plan::new(Arc::new(config.live), &around).map_err(|problems| places.place(problems))?;
+        let (plan, around) = self.compile(&config).map_err(|problems| places.place(problems))?;
         let mut book = Book::default();
         book.enter_static(&plan.live);
         let nothing = Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()));
@@ -152,6 +167,11 @@ impl Builder {
     }
 
     fn start(self) -> Result<(), StartError> {
+        let (signals, hangups) = lifecycle::listen();
+        let read = match &self.source {
+            Source::File(path) => Some((path.clone(), Stamp::of(path))),
+            Source::BuiltIn(_) => None,
+        };
         let (config, file, places) = self.load().map_err(StartError::Config)?;
         let boot = config.boot.clone();
         bind::check(&boot)?;
@@ -159,8 +179,10 @@ impl Builder {
         let ready = Arc::new(Ready::new());
         let cell =
             Arc::new(Cell::new(Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()))));
-        let writer = Writer::new(config, file.clone(), around.clone(), cell.clone(), ready.clone())
+        let writer = Writer::new(config, file, around.clone(), cell.clone(), ready.clone())
             .map_err(|problems| StartError::Config(places.place(problems)))?;
+        // It holds the text of the file, and this function lasts as long as the process.
+        drop(places);
         let (inbox, changes) = Inbox::new();
         let statuses = Statuses::default();
 
@@ -172,7 +194,8 @@ impl Builder {
             writer,
             changes,
             inbox: inbox.clone(),
-            file,
+            file: read,
+            hangups,
             statuses: statuses.clone(),
             state_dir: boot.server.state_dir.clone(),
             stop: lifecycle.stop(),
@@ -190,6 +213,7 @@ impl Builder {
         }
         server.add_service(door).add_dependency(&bootstrap);
 
+        let listening = ready.clone();
         let world = world::Process { cell, ready, inbox, statuses, around, boot: boot.clone() };
         let admin = admin::service(Arc::new(world), &boot.admin);
         server.add_service(admin).add_dependency(&bootstrap);
@@ -198,7 +222,8 @@ impl Builder {
             server.add_boxed_service(service);
         }
         lifecycle.write_pid_file()?;
-        let shutdown_signal = Box::new(lifecycle.signals());
+        let shutdown_signal = Box::new(lifecycle.signals(signals));
+        bind::wait_open(&boot, &listening).map_err(StartError::Thread)?;
         lifecycle.watch(proxy);
         info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "starting");
         server.run(RunArgs { shutdown_signal });
@@ -212,10 +237,17 @@ impl Builder {
     fn load(&self) -> Result<(Config, Option<PathBuf>, load::Places), Vec<Problem>> {
         match &self.source {
             Source::File(path) => {
-                load::file(path).map(|(config, places)| (config, Some(path.clone()), places))
+                let compile = |config: &Config| self.compile(config).err().unwrap_or_default();
+                load::file_and(path, compile).map(|(config, places)| (config, Some(path.clone()), places))
             }
             Source::BuiltIn(config) => Ok(((**config).clone(), None, load::Places::default())),
         }
+    }
+
+    /// Compiles what needs no members.
+    fn compile(&self, config: &Config) -> Result<(Plan, Surroundings), Vec<Problem>> {
+        let around = self.surroundings(&config.boot).map_err(|e| vec![Problem::new("", e.to_string())])?;
+        Ok((Plan::new(Arc::new(config.live.clone()), &around)?, around))
     }
 
     fn surroundings(&self, boot: &Boot) -> Result<Surroundings, StartError> {
@@ -230,7 +262,8 @@ fn server_conf(boot: &Boot) -> ServerConf {
     let threads = if boot.server.threads == 0 { cores } else { boot.server.threads };
     ServerConf {
         threads,
-        grace_period_seconds: Some(boot.server.grace_period.0.as_secs_f64().ceil() as u64),
+        // `lifecycle` ends the process in time. Pingora's own end, which would cut its last words, is only for the case that it can't.
+        grace_period_seconds: Some(boot.server.grace_period.0.as_secs() + lifecycle::MARGIN),
         graceful_shutdown_timeout_seconds: Some(1),
         upgrade_sock: boot.server.upgrade_socket.display().to_string(),
         upstream_keepalive_pool_size: 1024,

@@ -6,12 +6,14 @@ mod explain;
 mod log;
 pub mod schema;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::app::Builder;
+use crate::config::Config;
 
 /// A programmable L7 reverse proxy: finds services in Consul, routes, balances, and shows what it does.
 #[derive(Debug, Parser)]
@@ -62,7 +64,8 @@ pub fn main() -> ExitCode {
             Builder::file(config).run()
         }
         Command::Check { config, format } => {
-            check::run(&config, format, |config| Builder::new(config.clone()).problems())
+            let builder = |config: &Config| Builder::new(config.clone());
+            check::run(&config, format, |c| builder(c).problems(), |c| builder(c).warnings())
         }
         Command::Explain(args) => explain::run(&args),
         Command::Schema => match schema::run() {
@@ -75,7 +78,10 @@ pub fn main() -> ExitCode {
             demo::run(&args)
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut script);
+            // A reader that goes away early, as `head` does, is no failure.
+            let _ = std::io::stdout().write_all(&script);
             ExitCode::SUCCESS
         }
     }

@@ -62,15 +62,15 @@ impl Cluster {
             .map(|m| Endpoint { member: m.clone(), state: roster.state(name, m.address) })
             .collect();
         let connect = config.connect_timeout.map_or(CONNECT_TIMEOUT, |span| span.0);
-        let group = xxh3_64(name.as_str().as_bytes());
-        let peers = listed.iter().map(|m| peer(m.address, group, connect)).collect();
+        let peers = listed.iter().map(|m| peer(m.address, connect)).collect();
         Self {
             name: name.clone(),
             config: config.clone(),
             fingerprint,
             hash,
             metrics: metrics.cluster(name.as_str()),
-            digest: xxh3_64(format!("{name} {config:?} {listed:?}").as_bytes()),
+            // No members and no answer yet are two things: the admin API tells them apart.
+            digest: xxh3_64(format!("{name} {config:?} {members:?}").as_bytes()),
             balancer: Balancer::new(config.load_balancing.policy, endpoints.clone()),
             peers,
             endpoints,
@@ -96,11 +96,11 @@ impl Cluster {
 
 /// A peer with everything set that does not depend on the request.
 ///
-/// `group` keeps the connections of two clusters with a common address apart: their protocols, and later their TLS,
-/// may differ.
-fn peer(address: SocketAddr, group: u64, connect: Duration) -> HttpPeer {
+/// Clusters with a common address share its connections, and a cluster that is renamed keeps them: all of them are
+/// HTTP/1.1 in clear. What will make two connections to one address differ beyond what Pingora compares itself (it
+/// knows of TLS names and certificates, not of the protocol spoken) belongs into `group_key`.
+fn peer(address: SocketAddr, connect: Duration) -> HttpPeer {
     let mut peer = HttpPeer::new(address, false, String::new());
-    peer.group_key = group;
     peer.options.connection_timeout = Some(connect);
     peer.options.total_connection_timeout = Some(connect);
     peer.options.idle_timeout = Some(POOL_IDLE);

@@ -6,12 +6,15 @@
 //! # A new config is warmed before it serves
 //!
 //! A reload may name clusters whose source has not answered yet. Publishing at once would answer 503 until it has;
-//! so the new config *waits* while its sources start, at most [`WARM`], and the old snapshot serves on. Changes of members in that
-//! time still apply to the old one. The bad side: a reload that names an unknown service is applied [`WARM`] late.
+//! so the new config *waits* while its sources start, at most [`WARM`] for each, and the old snapshot serves on. Changes of members in that
+//! time still apply to the old one. The bad side: a reload that names an unknown service is applied [`WARM`] late. One
+//! reload may overtake another that waits; then what both ask for goes on waiting, and twice [`WARM`] after the first
+//! of them the newest serves, whatever is missing.
 
 pub mod change;
 pub mod members;
 mod pending;
+mod reading;
 pub mod ready;
 pub mod watch;
 pub mod writer;
@@ -21,5 +24,5 @@ use std::time::Duration;
 pub use self::change::{Applied, Change, DrainError, Inbox, Rejected};
 pub use self::writer::Writer;
 
-/// How long a new config, or a start, waits for the first answers of its sources.
+/// How long a new config, or a start, waits for the first answer of a source.
 pub const WARM: Duration = Duration::from_secs(5);

@@ -1,12 +1,14 @@
 //! Where the members of clusters come from: the contract between a source and the one writer.
 //!
-//! A [`Source`] runs until it is stopped and tells its [`Answers`] what it heard: a whole set, "no change", or a failure. It
-//! decides nothing about what a set means; that is [`keep`]'s work, shared by all sources: an empty or shrunken set is
-//! held for a while, a failure keeps the last good set in memory and on [`disk`], ages are tracked. What comes out at the
-//! other end is an [`Update`] to `control`. The [`hub`] starts and stops sources as the config changes; [`consul`] is one
-//! object for all Consul clusters, since they share watchers, connections and limits.
+//! A [`Source`] runs until it is stopped and tells its [`Answers`] what it heard: a whole set, "no
+//! change", or a failure. It decides nothing about what a set means; that is [`keep`]'s work,
+//! shared by all sources: an empty or shrunken set is held for a while, a failure keeps the last
+//! good set in memory and on [`disk`], ages are tracked. What comes out at the other end is an
+//! [`Update`] to `control`. The [`hub`] starts and stops sources as the config changes; [`consul`]
+//! is one object for all Consul clusters, since they share watchers, connections and limits.
 //!
-//! A source sends whole sets, never differences: what is lost on the way is then repaired by the next answer.
+//! A source sends whole sets, never differences: what is lost on the way is then repaired by the
+//! next answer.
 
 pub mod consul;
 pub mod disk;
@@ -65,7 +67,8 @@ pub struct Answers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quality {
     Good,
-    /// The source is lagging, leaderless or has just come back: additions count, removals are held until a good answer.
+    /// The source is lagging, leaderless or has just come back: additions count, removals are held
+    /// until a good answer.
     Degraded,
 }
 
@@ -120,7 +123,8 @@ impl Answers {
         self.send(Heard::Unchanged { at });
     }
 
-    /// The source could not be heard, or not understood. `kind` is a short word for the metric label.
+    /// The source could not be heard, or not understood. `kind` is a short word for the metric
+    /// label.
     pub fn failed(&self, kind: &'static str, why: &str, at: Instant) {
         self.send(Heard::Failed { kind, why: why.to_owned(), at });
     }
@@ -130,7 +134,8 @@ impl Answers {
         self.send(Heard::Detail { index, dropped });
     }
 
-    /// Whether members are held that the source no longer names. A source that can should then ask again soon.
+    /// Whether members are held that the source no longer names. A source that can should then ask
+    /// again soon.
     pub fn holding(&self) -> bool {
         self.holding.load(Ordering::Relaxed)
     }

@@ -5,6 +5,7 @@
 //! | a connection opens | [`door`] | HTTP/1.1 or h2c; a header deadline; malformed requests counted |
 //! | `request_filter` | [`accept`] | snapshot, validity, route, filters; redirects and fixed answers end here |
 //! | `upstream_peer`, `fail_to_connect` | [`connect`] | pick an endpoint; on failure another |
+//! | `request_body_filter` | [`connect`] | the time of a large upload's answer begins |
 //! | `upstream_request_filter` | [`forward`] | host, path, `x-forwarded-*`, header edits |
 //! | `response_filter`, body filter | [`respond`] | hop-by-hop out, header edits, the deadline |
 //! | `fail_to_proxy` | [`error`] | status and flag of what went wrong |
@@ -21,6 +22,8 @@ pub mod door;
 pub mod error;
 pub mod finish;
 pub mod forward;
+mod hop;
+mod linger;
 pub mod respond;
 pub mod tap;
 
@@ -156,12 +159,27 @@ impl ProxyHttp for Proxy {
         forward::request(session, request, ctx)
     }
 
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        if end {
+            connect::uploaded(session, ctx);
+        }
+        Ok(())
+    }
+
     async fn response_filter(
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
+        // Again: the process may have begun to drain since the request came.
+        self.settle_keepalive(session);
         respond::header(session, response, ctx)
     }
 

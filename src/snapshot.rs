@@ -59,6 +59,11 @@ impl Snapshot {
         }
     }
 
+    /// The access log that is open here, if `live` names the same. The empty snapshot has none that could go on.
+    pub fn access_log_of(&self, live: &Live) -> Option<Arc<AccessLog>> {
+        (self.generation > 0 && self.live.access_log == live.access_log).then(|| self.access_log.clone())
+    }
+
     /// The cluster of a name.
     pub fn cluster(&self, name: &str) -> Option<&Arc<Cluster>> {
         let found = self.clusters.binary_search_by(|c| c.name.as_str().cmp(name));

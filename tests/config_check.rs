@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tidegate::cli::check::Report;
-use tidegate::config::Problem;
 use tidegate::config::schema::schema;
+use tidegate::config::{Problem, load};
 
 #[path = "config_check/fits.rs"]
 mod fits;
@@ -60,6 +60,9 @@ fn every_example_is_fine_and_fits_the_schema() {
     for file in files {
         let report = report(&file);
         assert!(report.ok(), "{}", report.text());
+        let builder = tidegate::app::Builder::file(&file);
+        assert_eq!(builder.problems(), [], "{}", file.display());
+        assert_eq!(builder.warnings(), [], "{}", file.display());
         assert!(report.text().starts_with(&format!("{}: ok: ", file.display())), "{}", report.text());
         let text = fs::read_to_string(&file).unwrap();
         let value: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
@@ -113,4 +116,17 @@ fn json_has_the_place_in_numbers() {
     assert_eq!(problem["file"], "tests/golden/unknown-cluster.yaml");
     assert!(problem["hint"].as_str().unwrap().contains("web-v1"));
     assert_eq!(report(Path::new("conf/static.yaml")).json()["ok"], true);
+}
+
+#[test]
+fn the_readme_shows_a_config_that_is_fine() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let blocks: Vec<_> =
+        readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let (config, _) = load::text_of(block, Path::new("README.md")).unwrap();
+        assert_eq!(tidegate::app::Builder::new(config.clone()).problems(), []);
+        assert_eq!(tidegate::app::Builder::new(config).warnings(), []);
+    }
 }

@@ -215,7 +215,8 @@ async fn an_agent_that_comes_back_empty_takes_nothing_away() {
     agent.register("web", 3, json!({})).await;
     let members = bed.until("web", |m| m.len() == 3).await;
     assert_eq!(members.iter().map(|m| m.address.port()).collect::<Vec<_>>(), [1, 2, 3]);
-    // Nothing but an addition was ever published; the one that did not come back goes when the doubt is over.
+    // Nothing but an addition was ever published; the one that did not come back goes when the
+    // doubt is over.
     assert_eq!(bed.status_until(|s| s.held == 1).await.members, 3);
     let members = bed.until("web", |m| m.len() == 2).await;
     assert_eq!(members.iter().map(|m| m.address.port()).collect::<Vec<_>>(), [1, 3]);
@@ -282,8 +283,20 @@ async fn tls_with_a_client_certificate_and_the_name_in_the_certificate() {
         live.consul.server_name = Some("other.dc1.consul".into());
     });
     wrong_name.status_until(|s| s.errors.contains_key("tls")).await;
-    let unknown_ca = Bed::new(address, |_| {});
-    unknown_ca.status_until(|s| s.errors.contains_key("tls")).await;
+
+    // An authority that is not the agent's, until its file is replaced.
+    let elsewhere = tempfile::tempdir().unwrap();
+    consul::consul(elsewhere.path(), &["tls", "ca", "create"]);
+    let rotated = elsewhere.path().join("consul-agent-ca.pem");
+    let mut bed = Bed::new(address, |live| {
+        live.consul.ca = Some(rotated.clone());
+        live.consul.cert = Some(cert.clone());
+        live.consul.key = Some(key.clone());
+        live.consul.server_name = Some("server.dc1.consul".into());
+    });
+    bed.status_until(|s| s.errors.contains_key("tls")).await;
+    std::fs::copy(&ca, &rotated).unwrap();
+    bed.count("web", 2).await;
 }
 
 #[tokio::test]

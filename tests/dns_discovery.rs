@@ -3,9 +3,6 @@
 
 mod support;
 
-#[path = "support/selftest.rs"]
-mod selftest;
-
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, Command, Stdio};

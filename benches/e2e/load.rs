@@ -73,14 +73,14 @@ impl Load {
 
 impl Seen {
     fn parse(text: &str) -> Option<Self> {
-        let line = |mark: &str| text.lines().find(|line| line.contains(mark)).map(str::trim);
-        let word = |mark, index: usize| line(mark)?.split_whitespace().nth(index);
-        Some(Self {
-            requests: word(" requests in ", 0)?.parse().ok()?,
-            per_second: word("Requests/sec:", 1)?.parse().ok()?,
-            p50: microseconds(word("50%", 1)?)?,
-            p99: microseconds(word("99%", 1)?)?,
-        })
+        let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let mut after =
+            |mark: &str| lines.find_map(|words| (*words.first()? == mark).then(|| words.get(1).copied())?);
+        let (p50, p99) = (microseconds(after("50%")?)?, microseconds(after("99%")?)?);
+        let per_second = after("Requests/sec:")?.parse().ok()?;
+        let (requests, _) = text.split_once(" requests in ")?;
+        let requests = requests.rsplit(char::is_whitespace).next()?.parse().ok()?;
+        Some(Self { requests, per_second, p50, p99 })
     }
 }
 

@@ -99,6 +99,17 @@ pub struct Source {
     pub held: Option<String>,
     /// Whether the set is still the one that was read from `state_dir` at start.
     pub from_disk: bool,
+    /// How many endpoints it gives, those that are held included.
+    pub members: usize,
+    /// Whether removals are doubted: the source lags, has just come back, or was never heard.
+    pub degraded: bool,
+    /// The registry's own version of its answer; 0 where there is none.
+    pub index: u64,
+    /// How many instances of the last answer cannot be used.
+    pub dropped: usize,
+    /// Some of them, each with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dropped_examples: Vec<String>,
 }
 
 fn as_rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {

@@ -57,6 +57,8 @@ pub struct Reloaded {
     pub generation: u64,
     /// Config paths whose change waits for a binary upgrade or restart.
     pub needs_upgrade: Vec<String>,
+    /// What is odd but serves, as a cluster whose source has not answered yet.
+    pub warnings: Vec<String>,
 }
 
 /// Why a reload was not applied. The old generation goes on.

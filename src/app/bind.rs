@@ -3,11 +3,24 @@
 //! Pingora tries a taken port for half a minute and then panics in a thread. A start should end at once with one
 //! clear line instead. The check binds and lets go, so another process could still come between; then Pingora's way
 //! is what happens.
+//!
+//! Pingora does not say either when the sockets are open, and the admin API may be up before them. So that "ready" holds what it
+//! says, [`wait_open`] connects to each listener once; the connection is closed without a byte.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use crate::config::Boot;
+use crate::control::ready::Ready;
+
+/// Between two looks at a socket that is not open yet.
+const STEP: Duration = Duration::from_millis(5);
+
+/// As long as Pingora tries to bind; then its way is what happens.
+const LOOKS: usize = 6_000;
 
 /// A socket that can't be had.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +51,37 @@ pub(super) fn check(boot: &Boot) -> Result<(), BindError> {
         }
     }
     Ok(())
+}
+
+/// Keeps `ready` closed until every listener takes connections. Looks from a thread of its own.
+pub(super) fn wait_open(boot: &Boot, ready: &Arc<Ready>) -> io::Result<()> {
+    let addresses: Vec<_> = boot.listeners.iter().flat_map(|l| reachable(l.address)).collect();
+    ready.close();
+    let opened = ready.clone();
+    let thread = thread::Builder::new().name("listeners".into());
+    let spawned = thread.spawn(move || {
+        for address in addresses {
+            let is_open = || TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok();
+            for _ in 0..LOOKS {
+                if is_open() {
+                    break;
+                }
+                thread::sleep(STEP);
+            }
+        }
+        opened.open();
+    });
+    spawned.map(drop)
+}
+
+/// Where a socket with this address can be connected to. `[::]` may be without IPv4 or without IPv6, so it is not asked.
+fn reachable(address: SocketAddr) -> Option<SocketAddr> {
+    let ip = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => return None,
+        ip => ip,
+    };
+    Some(SocketAddr::new(ip, address.port()))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pingora::server::{ExecutionPhase, ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Mutex, broadcast, mpsc, watch};
 use tracing::{info, warn};
 
 use crate::config::Boot;
@@ -28,6 +28,9 @@ const COUNT: Duration = Duration::from_millis(20);
 /// How long the last state and log lines may take to be written.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// So many seconds after the grace period Pingora ends the process, should the thread here not have.
+pub(super) const MARGIN: u64 = 10;
+
 /// What is needed to end in good order.
 pub(super) struct Lifecycle {
     grace: Duration,
@@ -40,10 +43,33 @@ pub(super) struct Lifecycle {
     hurry: Arc<AtomicBool>,
 }
 
+/// SIGTERM and SIGINT, as far as they can be had.
+pub(super) type Ends = [Option<Signal>; 2];
+
 /// Turns signals into Pingora's ways to shut down.
 pub(super) struct Signals {
+    ends: Arc<Mutex<Ends>>,
     ready: Arc<Ready>,
     hurry: Arc<AtomicBool>,
+}
+
+/// Takes SIGTERM, SIGINT and (the second value) SIGHUP from now on; those that come before somebody waits for them are kept.
+///
+/// To be called before anybody can know the process. Until then a signal does what the system does with one that nobody
+/// takes: it ends the process, and a hangup that asks for a reload must not.
+pub(super) fn listen() -> (Ends, Option<Signal>) {
+    // Only registering needs a runtime; any other one then passes the signals on.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let listen = |kind| {
+        let heard = runtime.as_ref().map_err(|e| e.to_string()).and_then(|runtime| {
+            let _inside = runtime.enter();
+            signal(kind).map_err(|e| e.to_string())
+        });
+        heard.map_err(|error| warn!(error, "cannot listen for a signal")).ok()
+    };
+    let [term, int, hangup] =
+        [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(listen);
+    ([term, int], hangup)
 }
 
 // === impl Lifecycle ===
@@ -77,8 +103,9 @@ impl Lifecycle {
         self.stopped.0.clone()
     }
 
-    pub(super) fn signals(&self) -> Signals {
-        Signals { ready: self.ready.clone(), hurry: self.hurry.clone() }
+    /// Ends the process by the signals of [`listen`].
+    pub(super) fn signals(&self, ends: Ends) -> Signals {
+        Signals { ends: Arc::new(Mutex::new(ends)), ready: self.ready.clone(), hurry: self.hurry.clone() }
     }
 
     pub(super) fn write_pid_file(&self) -> Result<(), StartError> {
@@ -143,22 +170,10 @@ impl Lifecycle {
 
 // === impl Signals ===
 
-impl Signals {
-    async fn first(signals: [Option<Signal>; 2]) -> usize {
-        let [mut term, mut int] = signals;
-        tokio::select! {
-            () = next(&mut term) => 0,
-            () = next(&mut int) => 1,
-        }
-    }
-}
-
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
-        let listen = |kind| signal(kind).map_err(|error| warn!(%error, "cannot listen for a signal")).ok();
-        let kinds = || [listen(SignalKind::terminate()), listen(SignalKind::interrupt())];
-        let which = Self::first(kinds()).await;
+        let which = first(&self.ends).await;
         self.ready.drain();
         if which == 1 {
             info!("SIGINT: stopping at once");
@@ -166,13 +181,21 @@ impl ShutdownSignalWatch for Signals {
             return ShutdownSignal::GracefulTerminate;
         }
         info!("SIGTERM: draining");
-        let hurry = self.hurry.clone();
-        let again = kinds();
+        let (hurry, ends) = (self.hurry.clone(), self.ends.clone());
         tokio::spawn(async move {
-            Self::first(again).await;
+            first(&ends).await;
             hurry.store(true, Relaxed);
         });
         ShutdownSignal::GracefulTerminate
+    }
+}
+
+/// Waits for the next of the signals; gives its place.
+async fn first(ends: &Mutex<Ends>) -> usize {
+    let [term, int] = &mut *ends.lock().await;
+    tokio::select! {
+        () = next(term) => 0,
+        () = next(int) => 1,
     }
 }
 

@@ -6,9 +6,8 @@ use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::ServiceReadyNotifier;
 use pingora::services::background::BackgroundService;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::{Mutex, mpsc};
-use tracing::warn;
 
 use crate::control::{Change, Inbox, Writer, watch};
 use crate::discovery::hub::Hub;
@@ -21,7 +20,10 @@ pub(super) struct Parts {
     pub(super) writer: Writer,
     pub(super) changes: mpsc::UnboundedReceiver<Change>,
     pub(super) inbox: Inbox,
-    pub(super) file: Option<PathBuf>,
+    /// The config file, and what it was when it was read.
+    pub(super) file: Option<(PathBuf, watch::Stamp)>,
+    /// SIGHUP.
+    pub(super) hangups: Option<Signal>,
     pub(super) statuses: Statuses,
     pub(super) state_dir: Option<PathBuf>,
     /// Turns true when the process has drained. Pingora's own shutdown signal is not used: requests in flight may still
@@ -46,33 +48,27 @@ impl Control {
 impl BackgroundService for Control {
     async fn start_with_ready_notifier(&self, _shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
         let Some(parts) = self.0.lock().await.take() else { return };
-        let Parts { writer, changes, inbox, file, statuses, state_dir, stop, stopped } = parts;
+        let Parts { writer, changes, inbox, file, hangups, statuses, state_dir, stop, stopped } = parts;
         let (updates, heard) = mpsc::unbounded_channel();
         let hub = Hub::new(updates, state_dir, statuses).run(writer.wanted(), stop.clone());
         tokio::spawn(async move {
             hub.await;
             drop(stopped);
         });
-        tokio::spawn(reload_on_hangup(inbox.clone()));
-        if let Some(file) = file {
-            tokio::spawn(watch::file(file, inbox, stop.clone()));
+        if let Some(mut hangups) = hangups {
+            let inbox = inbox.clone();
+            tokio::spawn(async move {
+                while hangups.recv().await.is_some() {
+                    inbox.reload_soon("SIGHUP");
+                }
+            });
+        }
+        if let Some((file, read)) = file {
+            tokio::spawn(watch::file(file, read, inbox, stop.clone()));
         }
         writer.run(changes, heard, || ready.notify_ready(), stop.clone()).await;
         if !*stop.borrow() {
             ended("control");
         }
-    }
-}
-
-async fn reload_on_hangup(inbox: Inbox) {
-    let mut hangup = match signal(SignalKind::hangup()) {
-        Ok(hangup) => hangup,
-        Err(error) => {
-            warn!(%error, "cannot listen for SIGHUP; reload by the API");
-            return;
-        }
-    };
-    while hangup.recv().await.is_some() {
-        inbox.reload_soon("SIGHUP");
     }
 }

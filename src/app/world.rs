@@ -15,8 +15,9 @@ use crate::admin::world::{DrainError, ReloadError, Reloaded};
 use crate::cluster::Cluster;
 use crate::config::{Boot, Config, Name, live};
 use crate::control::ready::Ready;
-use crate::control::{self, Inbox};
+use crate::control::{self, Applied, Inbox};
 use crate::discovery::Statuses;
+use crate::discovery::keep::LastError;
 use crate::endpoint::{Endpoint, Registry};
 use crate::observe::metrics::{ClusterSample, EndpointSample, EndpointState, Scrape, SourceSample};
 use crate::snapshot::compile::Surroundings;
@@ -111,8 +112,8 @@ impl World for Process {
 
     async fn reload(&self) -> Result<Reloaded, ReloadError> {
         match self.inbox.reload("api").await {
-            Ok(applied) => {
-                Ok(Reloaded { generation: applied.generation, needs_upgrade: applied.needs_upgrade })
+            Ok(Applied { generation, needs_upgrade, warnings }) => {
+                Ok(Reloaded { generation, needs_upgrade, warnings })
             }
             Err(rejected) => Err(ReloadError::Invalid(rejected.problems)),
         }
@@ -217,14 +218,21 @@ fn sample(endpoint: &Endpoint) -> EndpointSample {
 }
 
 fn show_source(status: crate::discovery::SourceStatus) -> view::Source {
+    let healed = status.last_success_age_seconds;
+    let lasts = |error: &LastError| healed.is_none_or(|since| error.age_seconds < since);
     view::Source {
         source: status.source.to_string(),
         cluster: status.cluster.to_string(),
         age_seconds: status.last_success_age_seconds,
         updates: status.updates,
         errors: status.errors.values().sum(),
-        last_error: status.last_error.map(|e| format!("{}: {}", e.kind, e.what)),
+        last_error: status.last_error.filter(lasts).map(|e| format!("{}: {}", e.kind, e.what)),
         held: (status.held > 0).then(|| format!("{} endpoints are held", status.held)),
+        members: status.members,
+        degraded: status.degraded,
+        index: status.index,
+        dropped: status.dropped,
+        dropped_examples: status.dropped_examples,
         from_disk: status.origin == Some(crate::discovery::keep::Origin::Disk),
     }
 }

@@ -30,15 +30,22 @@ const WIDTH: usize = 160;
 #[derive(Debug)]
 pub struct Report {
     attempt: Attempt,
+    warnings: Vec<Problem>,
     file: String,
 }
 
 /// Checks a file and prints the result. Exit code 1 if there is a problem.
 ///
 /// `compile` looks for what only shows when the config is compiled, as `snapshot::compile` does. It is also
-/// given what could be read of a file with problems, so that its own come in the same run.
-pub fn run(path: &Path, format: Format, compile: impl Fn(&Config) -> Vec<Problem>) -> ExitCode {
-    let report = Report::new(path, compile);
+/// given what could be read of a file with problems, so that its own come in the same run. `doubt` says what is valid
+/// and odd; it is asked only where there is no problem, and does not change the exit code.
+pub fn run(
+    path: &Path,
+    format: Format,
+    compile: impl Fn(&Config) -> Vec<Problem>,
+    doubt: impl Fn(&Config) -> Vec<Problem>,
+) -> ExitCode {
+    let report = Report::new(path, compile).doubted(doubt);
     // A reader that goes away early does not change what was found.
     let _ = match format {
         Format::Json => io::stdout().lock().write_all(format!("{:#}\n", report.json()).as_bytes()),
@@ -58,7 +65,15 @@ impl Report {
             let problems = compile(config);
             attempt.add(problems);
         }
-        Self { attempt, file: path.display().to_string() }
+        Self { attempt, warnings: Vec::new(), file: path.display().to_string() }
+    }
+
+    /// Adds what is valid and odd.
+    pub fn doubted(mut self, doubt: impl Fn(&Config) -> Vec<Problem>) -> Self {
+        if let Some(config) = self.attempt.config.as_ref().filter(|_| self.ok()) {
+            self.warnings = self.attempt.places.place(doubt(config));
+        }
+        self
     }
 
     /// Whether there is no problem.
@@ -79,6 +94,9 @@ impl Report {
             let _ = writeln!(out, "{problem}");
             out.push_str(&excerpt(&lines, problem).unwrap_or_default());
         }
+        for warning in &self.warnings {
+            let _ = writeln!(out, "warning: {warning}");
+        }
         let _ = match &self.attempt.config {
             Some(config) if self.ok() => writeln!(
                 out,
@@ -95,7 +113,7 @@ impl Report {
 
     /// The result for programs.
     pub fn json(&self) -> serde_json::Value {
-        let mut result = json!({ "ok": self.ok(), "file": self.file, "problems": self.problems() });
+        let mut result = json!({ "ok": self.ok(), "file": self.file, "problems": self.problems(), "warnings": self.warnings });
         if let (true, Some(config)) = (self.ok(), &self.attempt.config) {
             result["listeners"] = config.boot.listeners.len().into();
             result["clusters"] = config.live.clusters.len().into();

@@ -55,7 +55,15 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     match answer {
         Ok(answer) if args.json => println!("{answer:#}"),
-        Ok(answer) => print!("{}", tell(&answer)),
+        Ok(answer) => {
+            print!("{}", tell(&answer));
+            let none = answer["cluster"]["endpoints"].as_array().is_some_and(Vec::is_empty);
+            if none && args.config.is_some() {
+                println!(
+                    "  a file alone has no endpoints of consul and dns clusters; a running process has: --admin"
+                );
+            }
+        }
         Err(why) => {
             eprintln!("tidegate explain: {why}");
             return ExitCode::FAILURE;

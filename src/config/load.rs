@@ -46,7 +46,27 @@ pub fn file(path: &Path) -> Result<(Config, Places), Vec<Problem>> {
     attempt(path).finish()
 }
 
-/// As [`file`], for a text that is already in memory; `path` names it in problems, and its folder is where
+/// As [`file()`]; and where there are problems, `compile` is asked for more of them in what could be read, so that all come at
+/// once. A good config is not compiled here: whoever runs it does so anyway.
+///
+/// # Errors
+///
+/// Every problem found, each with its place.
+pub fn file_and(
+    path: &Path,
+    compile: impl FnOnce(&Config) -> Vec<Problem>,
+) -> Result<(Config, Places), Vec<Problem>> {
+    let mut attempt = attempt(path);
+    if !attempt.problems.is_empty()
+        && let Some(config) = &attempt.config
+    {
+        let more = compile(config);
+        attempt.add(more);
+    }
+    attempt.finish()
+}
+
+/// As [`file()`], for a text that is already in memory; `path` names it in problems, and its folder is where
 /// relative paths start.
 ///
 /// # Errors
@@ -56,7 +76,7 @@ pub fn text_of(text: &str, path: &Path) -> Result<(Config, Places), Vec<Problem>
     attempt_text(text, path, &from_environment).finish()
 }
 
-/// As [`file`], but gives what could be read beside the problems, so that `tidegate check` can look on.
+/// As [`file()`], but gives what could be read beside the problems, so that `tidegate check` can look on.
 pub fn attempt(path: &Path) -> Attempt {
     match read::text(path) {
         Ok(text) => attempt_text(&text, path, &from_environment),

@@ -1,4 +1,5 @@
-//! Where the agent listens: `http(s)://host:port`, `host:port` or `unix:///path`, as Consul's own tools read it.
+//! Where the agent listens: `http(s)://host:port`, `host:port` or `unix:///path`, as Consul's own
+//! tools read it.
 
 use std::path::PathBuf;
 

@@ -1,23 +1,25 @@
 //! Sends a question to the agent and accepts nothing but a proper answer.
 //!
-//! The deadline of a blocking query is `wait` plus the sixteenth that Consul adds as jitter, plus ten seconds for a server
-//! that holds requests while it has no leader (7 s); it covers the body too. Shorter, and every quiet
-//! query fails; none, and a partition is noticed after fifteen minutes. Keep-alive probes find a dead host
-//! earlier, but a stopped process answers those, so the deadline stays the last word.
+//! The deadline of a blocking query is `wait` plus the sixteenth that Consul adds as jitter, plus
+//! ten seconds for a server that holds requests while it has no leader (7 s); it covers the body
+//! too. Shorter, and every quiet query fails; none, and a partition is noticed after fifteen
+//! minutes. Keep-alive probes find a dead host earlier, but a stopped process answers those, so the
+//! deadline stays the last word.
 //!
-//! Proxies of the environment are not used, redirects not followed: a service name with a slash in it makes Consul answer
-//! 301, and following that would read another service's instances.
+//! Proxies of the environment are not used, redirects not followed: a service name with a slash in
+//! it makes Consul answer 301, and following that would read another service's instances.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{HeaderMap, header};
 use reqwest::redirect::Policy;
 use reqwest::{Response, Url};
 use tokio::time::Instant;
 
 use crate::config::live::Consistency;
-use crate::config::value::Secret;
-use crate::consul::token::Token;
 use crate::consul::{Address, Error, Settings, tls};
 
 /// The largest body that is read, after decompression.
@@ -26,13 +28,22 @@ pub const MAX_BODY: usize = 64 << 20;
 /// How long a TCP or TLS connection may take to open.
 const CONNECT: Duration = Duration::from_secs(2);
 
+/// The shortest time between two rebuilds of the connections.
+const RENEW: Duration = Duration::from_secs(10);
+
 /// A client of one agent. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
-pub struct Client {
-    http: reqwest::Client,
+pub struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    born: Instant,
+    /// Replaced after a failure that new connections may cure.
+    http: ArcSwap<reqwest::Client>,
+    /// When, in milliseconds since `born`.
+    renewed: AtomicU64,
     base: Url,
-    token: Token,
-    auth: Option<(String, Secret)>,
 }
 
 /// A question.
@@ -43,7 +54,8 @@ pub struct Query<'a> {
     pub params: &'a [(&'a str, &'a str)],
     /// 0: answer at once.
     pub index: u64,
-    /// How long to wait for a change. Consul refuses values under a second that are not 0, and cuts those over 10 minutes.
+    /// How long to wait for a change. Consul refuses values under a second that are not 0, and cuts
+    /// those over 10 minutes.
     pub wait: Duration,
     pub consistency: Consistency,
 }
@@ -54,7 +66,8 @@ pub struct Answer {
     pub index: u64,
     /// Whether the server that answered knows a leader.
     pub known_leader: bool,
-    /// How far the answer may lag: the last contact with the leader, or the age in the agent's cache.
+    /// How far the answer may lag: the last contact with the leader, or the age in the agent's
+    /// cache.
     pub lag: Duration,
     /// How long the answer took.
     pub took: Duration,
@@ -70,30 +83,10 @@ impl Client {
     ///
     /// [`Error::Config`].
     pub fn new(settings: &Settings) -> Result<Self, Error> {
-        let mut builder = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(Policy::none())
-            .connect_timeout(CONNECT)
-            .tcp_keepalive(Duration::from_secs(15))
-            .tcp_keepalive_interval(Duration::from_secs(5))
-            .tcp_keepalive_retries(3)
-            .tcp_user_timeout(Duration::from_secs(30))
-            .http2_keep_alive_interval(Duration::from_secs(15))
-            .http2_keep_alive_timeout(Duration::from_secs(10));
-        let base = match &settings.address {
-            Address::Unix(path) => {
-                builder = builder.unix_socket(path.as_path());
-                Url::parse("http://localhost/").map_err(|e| Error::Config(e.to_string()))?
-            }
-            Address::Url(url) if settings.address.tls() => {
-                let (with_tls, url) = tls::apply(builder, &settings.tls, url.clone())?;
-                builder = with_tls;
-                url
-            }
-            Address::Url(url) => url.clone(),
-        };
-        let http = builder.build().map_err(|e| Error::Config(format!("Consul client: {e}")))?;
-        Ok(Self { http, base, token: settings.token.clone(), auth: settings.auth.clone() })
+        let (http, base) = build(settings)?;
+        let renewed = AtomicU64::new(0);
+        let http = ArcSwap::from_pointee(http);
+        Ok(Self(Arc::new(Inner { settings: settings.clone(), born: Instant::now(), http, renewed, base })))
     }
 
     /// Asks, and waits for the answer as long as the query says.
@@ -106,18 +99,38 @@ impl Client {
         let limit = wait.saturating_mul(17) / 16 + Duration::from_secs(10);
         let start = Instant::now();
         let answer = tokio::time::timeout(limit, self.exchange(query)).await;
-        let mut answer = answer
-            .unwrap_or_else(|_| Err(Error::Timeout(format!("no whole answer within {:.1?}", limit))))?;
+        let answer =
+            answer.unwrap_or_else(|_| Err(Error::Timeout(format!("no whole answer within {limit:.1?}"))));
+        if matches!(answer, Err(Error::Timeout(_) | Error::Tls(_))) {
+            self.renew();
+        }
+        let mut answer = answer?;
         answer.took = start.elapsed();
         Ok(answer)
     }
 
+    /// After a time-out the pool may hold connections to nobody; after a TLS failure the files may
+    /// have been renewed (Consul hands out certificates for 72 hours). Queries in flight keep their
+    /// connections.
+    fn renew(&self) {
+        let now = u64::try_from(self.0.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let last = self.0.renewed.load(Ordering::Relaxed);
+        let due = now >= last.saturating_add(RENEW.as_millis() as u64);
+        let claim = |last| self.0.renewed.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
+        if due && claim(last).is_ok() {
+            match build(&self.0.settings) {
+                Ok((http, _)) => self.0.http.store(Arc::new(http)),
+                Err(error) => log::warn!("consul: the client keeps its old TLS files: {error}"),
+            }
+        }
+    }
+
     async fn exchange(&self, query: &Query<'_>) -> Result<Answer, Error> {
-        let mut request = self.http.get(self.url(query)?);
-        if let Some(token) = self.token.current().await? {
+        let mut request = self.0.http.load().get(self.url(query)?);
+        if let Some(token) = self.0.settings.token.current().await? {
             request = request.header("x-consul-token", token);
         }
-        if let Some((user, password)) = &self.auth {
+        if let Some((user, password)) = &self.0.settings.auth {
             request = request.basic_auth(user, Some(password.expose()));
         }
         let response = request.send().await.map_err(|e| Error::sending(&e))?;
@@ -137,7 +150,7 @@ impl Client {
         if let Some(bad) = query.path.iter().find(|s| matches!(**s, "" | "." | "..")) {
             return Err(Error::Config(format!("`{bad}` cannot be asked for")));
         }
-        let mut url = self.base.clone();
+        let mut url = self.0.base.clone();
         url.path_segments_mut()
             .map_err(|()| Error::Config("the Consul address cannot carry a path".to_owned()))?
             .pop_if_empty()
@@ -162,6 +175,34 @@ impl Client {
         }
         Ok(url)
     }
+}
+
+/// New connections, with the TLS files as they are now; and the base URL.
+fn build(settings: &Settings) -> Result<(reqwest::Client, Url), Error> {
+    let mut builder = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(Policy::none())
+        .connect_timeout(CONNECT)
+        .tcp_keepalive(Duration::from_secs(15))
+        .tcp_keepalive_interval(Duration::from_secs(5))
+        .tcp_keepalive_retries(3)
+        .tcp_user_timeout(Duration::from_secs(30))
+        .http2_keep_alive_interval(Duration::from_secs(15))
+        .http2_keep_alive_timeout(Duration::from_secs(10));
+    let base = match &settings.address {
+        Address::Unix(path) => {
+            builder = builder.unix_socket(path.as_path());
+            Url::parse("http://localhost/").map_err(|e| Error::Config(e.to_string()))?
+        }
+        Address::Url(url) if settings.address.tls() => {
+            let (with_tls, url) = tls::apply(builder, &settings.tls, url.clone())?;
+            builder = with_tls;
+            url
+        }
+        Address::Url(url) => url.clone(),
+    };
+    let http = builder.build().map_err(|e| Error::Config(format!("Consul client: {e}")))?;
+    Ok((http, base))
 }
 
 /// What the header of a 200 must say. Header names compare without case.

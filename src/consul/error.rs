@@ -1,7 +1,8 @@
 //! Why a request to Consul did not give an answer, and how long to leave it alone.
 //!
-//! The kinds are few and fixed: they are metric labels. What a human needs (the status text, the path, the
-//! operating system's words) is in the message. A status says nothing about the catalog: no error carries an index.
+//! The kinds are few and fixed: they are metric labels. What a human needs (the status text, the
+//! path, the operating system's words) is in the message. A status says nothing about the catalog:
+//! no error carries an index.
 
 use std::error::Error as StdError;
 use std::io;
@@ -10,11 +11,12 @@ use std::time::Duration;
 /// A request that gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The address, TLS files or service name cannot be used, or Consul says that the question is wrong.
+    /// The address, TLS files or service name cannot be used, or Consul says that the question is
+    /// wrong.
     #[error("{0}")]
     Config(String),
-    /// A token is configured and none could be read. The request was not sent: without a token a Consul that denies
-    /// by default answers `[]` with status 200.
+    /// A token is configured and none could be read. The request was not sent: without a token a
+    /// Consul that denies by default answers `[]` with status 200.
     #[error("the ACL token is missing: {0}")]
     NoToken(String),
     #[error("connection refused: {0}")]
@@ -22,8 +24,8 @@ pub enum Error {
     /// Nothing within the deadline: connecting, or the whole answer.
     #[error("timed out: {0}")]
     Timeout(String),
-    /// The connection was closed or reset before an answer. Right after connecting it is how Consul 1.8 enforces
-    /// `limits.http_max_conns_per_client`.
+    /// The connection was closed or reset before an answer. Right after connecting it is how Consul
+    /// 1.8 enforces `limits.http_max_conns_per_client`.
     #[error("connection reset: {0}")]
     Reset(String),
     #[error("cannot resolve: {0}")]
@@ -77,8 +79,8 @@ impl Error {
         }
     }
 
-    /// The error of a status other than 200. Two of Consul's 500s are about the question, not the server: they are
-    /// [`Error::Config`], so that nobody asks them again four times a second.
+    /// The error of a status other than 200. Two of Consul's 500s are about the question, not the
+    /// server: they are [`Error::Config`], so that nobody asks them again four times a second.
     pub fn status(code: u16, body: &str, retry_after: Option<Duration>) -> Self {
         let text: String =
             body.trim().chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -160,7 +162,8 @@ fn status_word(code: u16) -> &'static str {
     }
 }
 
-/// The error and its causes in one line, without the URL (it may be long, and the log line names the service).
+/// The error and its causes in one line, without the URL (it may be long, and the log line names
+/// the service).
 fn chain(error: &reqwest::Error) -> String {
     let mut text = String::new();
     let mut next = error.source();

@@ -1,9 +1,9 @@
 //! Reads `/v1/health/service/<name>`: the instances with their checks, as Consul says them.
 //!
-//! The whole answer is JSON or it is refused. Within it one instance that does not fit the shape (a port that is text, a
-//! missing service) is dropped alone: a neighbour's mistake must not freeze a whole service. Consul writes
-//! `null` where it means empty (`Meta` here), and newer versions add fields: every field may be null or missing, unknown
-//! ones are ignored.
+//! The whole answer is JSON or it is refused. Within it one instance that does not fit the shape (a
+//! port that is text, a missing service) is dropped alone: a neighbour's mistake must not freeze a
+//! whole service. Consul writes `null` where it means empty (`Meta` here), and newer versions add
+//! fields: every field may be null or missing, unknown ones are ignored.
 
 use std::collections::BTreeMap;
 
@@ -100,7 +100,8 @@ pub struct Instances {
 // === impl Instances ===
 
 impl Instances {
-    /// Reads a body. Sidecars and gateways (anything with a kind) are left out: they are not the service.
+    /// Reads a body. Sidecars and gateways (anything with a kind) are left out: they are not the
+    /// service.
     ///
     /// # Errors
     ///
@@ -123,8 +124,9 @@ impl Instances {
 // === impl Instance ===
 
 impl Instance {
-    /// The worst of all checks, those of the node included: a dead machine leaves its own checks passing and only
-    /// `serfHealth` turns critical. Maintenance is an operator's word and beats all. No checks: passing.
+    /// The worst of all checks, those of the node included: a dead machine leaves its own checks
+    /// passing and only `serfHealth` turns critical. Maintenance is an operator's word and beats
+    /// all. No checks: passing.
     pub fn registry(&self) -> Registry {
         let of = |check: &Check| match check.status.as_str() {
             _ if check.id == "_node_maintenance" || check.id.starts_with("_service_maintenance:") => {

@@ -1,10 +1,11 @@
 //! The rules of blocking queries: which index to ask with, and what an answered index means.
 //!
-//! An index only ever says "something changed since"; it is not a version of the content. Consul restarted empty or
-//! restored from a snapshot goes back, and a client that keeps a too high index sleeps through changes until its wait
-//! ends. So: lower than ours means forget it and read again before anything is applied; any error means forget it;
-//! an answer that comes clearly before its wait with the same index (a restore, an agent that stops) is worth one fresh
-//! read, but not more than one in [`REREAD`], else a middlebox that answers at once would make a hot loop.
+//! An index only ever says "something changed since"; it is not a version of the content. Consul
+//! restarted empty or restored from a snapshot goes back, and a client that keeps a too high index
+//! sleeps through changes until its wait ends. So: lower than ours means forget it and read again
+//! before anything is applied; any error means forget it; an answer that comes clearly before its
+//! wait with the same index (a restore, an agent that stops) is worth one fresh read, but not more
+//! than one in [`REREAD`], else a middlebox that answers at once would make a hot loop.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,8 @@ pub enum Step {
     Apply,
     /// Nothing changed.
     Same,
-    /// The index went back: drop this body, read again with index 0 and trust removals less for a while.
+    /// The index went back: drop this body, read again with index 0 and trust removals less for a
+    /// while.
     Backwards,
     /// It came too early with nothing new: read again with index 0.
     Early,

@@ -1,7 +1,8 @@
 //! What the config and the `CONSUL_*` variables say together about reaching the agent.
 //!
-//! A key in the file wins over its variable, a variable over the default, and an empty variable is one that is not set.
-//! The environment comes in as a function, so that a test needs no process-wide state.
+//! A key in the file wins over its variable, a variable over the default, and an empty variable is
+//! one that is not set. The environment comes in as a function, so that a test needs no
+//! process-wide state.
 
 use std::path::PathBuf;
 
@@ -39,7 +40,8 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for an address or a switch that does not parse, or a certificate without its key.
+    /// [`Error::Config`] for an address or a switch that does not parse, or a certificate without
+    /// its key.
     pub fn resolve(file: &live::Consul, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let var = |name: &str| env(name).filter(|v| !v.is_empty());
         let path = |own: &Option<PathBuf>, name: &str| own.clone().or_else(|| var(name).map(PathBuf::from));

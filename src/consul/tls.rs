@@ -1,7 +1,8 @@
 //! TLS towards the agent: its authority, our certificate, the name that its certificate carries.
 //!
-//! Consul's certificates are made out to `server.<dc>.consul` and not to the host, so the name to verify is often not the
-//! address. The request is then sent to `https://<server_name>:port` and the name is resolved to the address instead.
+//! Consul's certificates are made out to `server.<dc>.consul` and not to the host, so the name to
+//! verify is often not the address. The request is then sent to `https://<server_name>:port` and
+//! the name is resolved to the address instead.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -16,7 +17,8 @@ use crate::consul::settings::Tls;
 /// Resolves every name to the addresses of one host.
 struct Instead(String);
 
-/// Sets up `builder` for `tls` and gives the base URL to use, which is `url` with the server name in place of the host.
+/// Sets up `builder` for `tls` and gives the base URL to use, which is `url` with the server name
+/// in place of the host.
 ///
 /// # Errors
 ///
@@ -72,7 +74,8 @@ fn bundle(path: &Path) -> Result<Vec<Certificate>, Error> {
     Certificate::from_pem_bundle(&read(path)?).map_err(|e| unreadable(path, &e))
 }
 
-/// Consul's own tool writes keys as SEC1 (`EC PRIVATE KEY`); the TLS library wants PKCS#8, so they are converted.
+/// Consul's own tool writes keys as SEC1 (`EC PRIVATE KEY`); the TLS library wants PKCS#8, so they
+/// are converted.
 fn identity(cert: &Path, key: &Path) -> Result<Identity, Error> {
     let pem = read(key)?;
     let pkcs8 = PKey::private_key_from_pem(&pem)

@@ -1,8 +1,9 @@
 //! The ACL token of each request.
 //!
-//! A token file is read for every request: it holds a few bytes, requests are rare (blocking queries), and so a token
-//! that was rotated counts at once, without a watch or a cache that could be wrong. A token that is configured but empty
-//! stops the request: sent without one, a Consul that denies by default would answer an empty catalog.
+//! A token file is read for every request: it holds a few bytes, requests are rare (blocking
+//! queries), and so a token that was rotated counts at once, without a watch or a cache that could
+//! be wrong. A token that is configured but empty stops the request: sent without one, a Consul
+//! that denies by default would answer an empty catalog.
 
 use std::path::PathBuf;
 

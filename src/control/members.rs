@@ -1,6 +1,6 @@
 //! The newest members of every cluster, by the question that they answer.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::config::{Live, Name};
 use crate::discovery::Update;
@@ -8,14 +8,22 @@ use crate::endpoint::{Labels, Member, Members, Registry};
 
 /// Members by cluster and fingerprint of its source; see `config::live::Cluster::fingerprint`.
 #[derive(Debug, Default)]
-pub struct Book(HashMap<(Name, u64), Members>);
+pub struct Book(HashMap<(Name, u64), Entry>);
+
+#[derive(Debug)]
+struct Entry {
+    members: Members,
+    /// No config asked for it at the last sweep.
+    idle: bool,
+}
 
 // === impl Book ===
 
 impl Book {
     /// Enters an answer.
     pub fn enter(&mut self, update: Update) {
-        self.0.insert((update.cluster, update.fingerprint), update.members);
+        let entry = Entry { members: update.members, idle: false };
+        self.0.insert((update.cluster, update.fingerprint), entry);
     }
 
     /// Enters the members of static clusters.
@@ -28,27 +36,50 @@ impl Book {
                 registry: Registry::Passing,
                 labels: Labels { meta: e.meta.clone(), ..Labels::default() }.into(),
             });
-            self.0.insert((name.clone(), cluster.fingerprint()), Members::new(members));
+            let entry = Entry { members: Members::new(members), idle: false };
+            self.0.insert((name.clone(), cluster.fingerprint()), entry);
         }
     }
 
     /// The members of a cluster, if its source has answered.
     pub fn find(&self, cluster: &Name, fingerprint: u64) -> Option<&Members> {
-        self.0.get(&(cluster.clone(), fingerprint))
+        self.0.get(&(cluster.clone(), fingerprint)).map(|entry| &entry.members)
     }
 
-    /// The clusters of a config that have no answer yet.
-    pub fn missing(&self, live: &Live) -> HashSet<(Name, u64)> {
-        let asked = live.clusters.iter().map(|(name, c)| (name.clone(), c.fingerprint()));
-        asked.filter(|key| !self.0.contains_key(key)).collect()
-    }
-
-    /// Forgets answers that none of these configs asks for.
-    pub fn retain(&mut self, configs: &[&Live]) {
-        self.0.retain(|(name, fingerprint), _| {
-            let asks =
-                |live: &&Live| live.clusters.get(name).is_some_and(|c| c.fingerprint() == *fingerprint);
-            configs.iter().any(asks)
+    /// Forgets answers that nobody asked for at this sweep nor at the one before.
+    ///
+    /// Not at once: a source whose cluster is taken out and put back quickly may never notice, goes on, and has no
+    /// reason to say again what it said.
+    pub fn sweep(&mut self, asked: impl Fn(&Name, u64) -> bool) {
+        self.0.retain(|(name, fingerprint), entry| {
+            let forgotten = std::mem::replace(&mut entry.idle, !asked(name, *fingerprint));
+            !(forgotten && entry.idle)
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_forgotten_when_nobody_asked_twice_in_a_row() {
+        let mut book = Book::default();
+        let web: Name = "web".parse().unwrap();
+        let update = |fingerprint| Update {
+            cluster: web.clone(),
+            fingerprint,
+            members: Members::default(),
+            cause: String::new(),
+        };
+        book.enter(update(1));
+        book.enter(update(2));
+        book.sweep(|_, fingerprint| fingerprint == 1);
+        assert!(book.find(&web, 1).is_some() && book.find(&web, 2).is_some());
+        book.sweep(|_, _| true);
+        book.sweep(|_, fingerprint| fingerprint == 1);
+        assert!(book.find(&web, 2).is_some(), "it was asked for in between");
+        book.sweep(|_, fingerprint| fingerprint == 1);
+        assert!(book.find(&web, 1).is_some() && book.find(&web, 2).is_none());
     }
 }

@@ -13,6 +13,8 @@ pub struct Ready {
     awaited: ArcSwap<Vec<String>>,
     once: AtomicBool,
     draining: AtomicBool,
+    /// The listening sockets are not open yet.
+    closed: AtomicBool,
 }
 
 // === impl Ready ===
@@ -21,7 +23,7 @@ impl Ready {
     /// Waits for the first snapshot.
     pub fn new() -> Self {
         let awaited = ArcSwap::from_pointee(vec!["the first snapshot".to_owned()]);
-        Self { awaited, once: AtomicBool::new(false), draining: AtomicBool::new(false) }
+        Self { awaited, once: false.into(), draining: false.into(), closed: false.into() }
     }
 
     /// Says what is still awaited; nothing: ready from now on.
@@ -30,6 +32,16 @@ impl Ready {
             self.once.store(true, Relaxed);
         }
         self.awaited.store(awaited.into());
+    }
+
+    /// Not ready, whatever else holds, until [`open`](Self::open).
+    pub fn close(&self) {
+        self.closed.store(true, Relaxed);
+    }
+
+    /// The listening sockets take connections.
+    pub fn open(&self) {
+        self.closed.store(false, Relaxed);
     }
 
     /// Whether it was ready once, so that nothing more can change but draining.
@@ -56,7 +68,10 @@ impl Ready {
         if self.draining() {
             return Err(vec!["draining: this process is about to stop".into()]);
         }
-        if self.reached() { Ok(()) } else { Err(self.awaited.load().to_vec()) }
+        if !self.reached() {
+            return Err(self.awaited.load().to_vec());
+        }
+        if self.closed.load(Relaxed) { Err(vec!["the listeners to open".into()]) } else { Ok(()) }
     }
 }
 
@@ -78,6 +93,10 @@ mod tests {
         assert_eq!(ready.check(), Err(vec!["cluster web".to_owned()]));
         ready.await_only(Vec::new());
         ready.await_only(vec!["cluster new".into()]);
+        assert_eq!(ready.check(), Ok(()));
+        ready.close();
+        assert_eq!(ready.check(), Err(vec!["the listeners to open".to_owned()]));
+        ready.open();
         assert_eq!(ready.check(), Ok(()));
         ready.drain();
         assert!(ready.check().is_err());

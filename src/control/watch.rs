@@ -5,6 +5,7 @@
 //! after the last of them, so that a half-written file is rarely read; if it is, it is refused and the next event
 //! brings the whole one.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,8 +20,26 @@ use crate::discovery::Stop;
 /// How long a file must be left alone before it is read.
 pub const QUIET: Duration = Duration::from_millis(200);
 
+/// What tells one state of a file from another: device, inode, length, and the time of the last change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp(Option<[u64; 5]>);
+
+// === impl Stamp ===
+
+impl Stamp {
+    /// Of a file as it is now. Take it before the file is read.
+    pub fn of(file: &Path) -> Self {
+        let of = |m: std::fs::Metadata| {
+            [m.dev(), m.ino(), m.len(), m.mtime().cast_unsigned(), m.mtime_nsec().cast_unsigned()]
+        };
+        Self(std::fs::metadata(file).ok().map(of))
+    }
+}
+
 /// Watches `file` until `stop` turns true. Where watching is not possible, says so and ends: SIGHUP and the API still reload.
-pub async fn file(file: PathBuf, inbox: Inbox, mut stop: Stop) {
+///
+/// `read`: the file as it was when the running config was read. A change between then and now is found by it.
+pub async fn file(file: PathBuf, read: Stamp, inbox: Inbox, mut stop: Stop) {
     let (send, mut events) = mpsc::unbounded_channel();
     let _watcher = match watcher(&file, send) {
         Ok(watcher) => watcher,
@@ -29,6 +48,9 @@ pub async fn file(file: PathBuf, inbox: Inbox, mut stop: Stop) {
             return;
         }
     };
+    if Stamp::of(&file) != read {
+        inbox.reload_soon("file");
+    }
     loop {
         tokio::select! {
             event = events.recv() => if event.is_none() { return },
@@ -52,4 +74,31 @@ fn watcher(file: &Path, send: mpsc::UnboundedSender<()>) -> notify::Result<Recom
     let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     watcher.watch(folder, RecursiveMode::NonRecursive)?;
     Ok(watcher)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Change;
+
+    #[tokio::test]
+    async fn a_change_before_the_watch_began_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.yaml");
+        std::fs::write(&path, "one").unwrap();
+        let read = Stamp::of(&path);
+        std::fs::write(&path, "other").unwrap();
+        for (read, reloads) in [(read, true), (Stamp::of(&path), false)] {
+            let (inbox, mut changes) = Inbox::new();
+            let (stop, stopped) = tokio::sync::watch::channel(false);
+            let watching = tokio::spawn(file(path.clone(), read, inbox, stopped));
+            if reloads {
+                let change = timeout(Duration::from_secs(10), changes.recv()).await.unwrap();
+                assert!(matches!(change, Some(Change::Reload { cause: "file", .. })));
+            }
+            stop.send_replace(true);
+            watching.await.unwrap();
+            assert!(changes.recv().await.is_none(), "nothing else was asked for");
+        }
+    }
 }

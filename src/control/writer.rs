@@ -10,7 +10,8 @@ use tracing::{info, warn};
 
 use crate::config::{Boot, Config, Live, Name, Problem};
 use crate::control::members::Book;
-use crate::control::pending::{Pending, Reply};
+use crate::control::pending::{Pending, waiting};
+use crate::control::reading::{Candidate, Reader, Request, open_log};
 use crate::control::ready::Ready;
 use crate::control::{Applied, Change, DrainError, Rejected, WARM};
 use crate::discovery::{Stop, Update};
@@ -32,17 +33,9 @@ pub struct Writer {
     pending: Option<Pending>,
     /// The boot half that this process runs with.
     boot: Boot,
-    /// The config file; None where the config is built in.
-    file: Option<PathBuf>,
+    reader: Reader,
     /// What the sources are to watch: the pending config, else the serving one.
     wanted: watch::Sender<Arc<Live>>,
-}
-
-/// A config read from the file and compiled.
-struct Candidate {
-    boot: Boot,
-    plan: Plan,
-    access_log: Arc<AccessLog>,
 }
 
 // === impl Writer ===
@@ -65,20 +58,20 @@ impl Writer {
         let plan = Plan::new(Arc::new(live), &around)?;
         let mut book = Book::default();
         book.enter_static(&plan.live);
-        let waiting = book.missing(&plan.live);
         let (wanted, _) = watch::channel(plan.live.clone());
+        let now = Instant::now();
         let pending = Pending {
+            waiting: waiting(&plan, None, None, now),
             plan,
             boot: boot.clone(),
             access_log,
             cause: "start".into(),
-            waiting,
-            deadline: Instant::now() + WARM,
+            latest: now + WARM,
             replies: Vec::new(),
         };
-        let roster = Roster::default();
-        let pending = Some(pending);
-        Ok(Self { around, cell, ready, book, roster, serving: None, pending, boot, file, wanted })
+        let (roster, pending) = (Roster::default(), Some(pending));
+        let reader = Reader::new(file, around.clone(), cell.clone());
+        Ok(Self { around, cell, ready, book, roster, serving: None, pending, boot, reader, wanted })
     }
 
     /// What the sources should watch, for the hub.
@@ -96,17 +89,14 @@ impl Writer {
     ) {
         let mut started = Some(started);
         let mut sweep = interval(Duration::from_secs(60));
-        if let Some(pending) = &mut self.pending {
-            pending.deadline = Instant::now() + WARM;
-        }
-        self.promote_if_warm();
         loop {
+            self.promote_if_warm();
             if self.serving.is_some()
                 && let Some(started) = started.take()
             {
                 started();
             }
-            let deadline = self.pending.as_ref().map_or_else(Instant::now, |pending| pending.deadline);
+            let due = self.pending.as_ref().and_then(Pending::due);
             tokio::select! {
                 Some(update) = updates.recv() => {
                     let mut batch = vec![update];
@@ -115,17 +105,22 @@ impl Writer {
                     }
                     self.members(batch);
                 }
-                Some(change) = changes.recv() => self.change(change).await,
-                () = sleep_until(deadline), if self.pending.is_some() => self.promote(),
+                Some(change) = changes.recv() => self.change(change),
+                (request, outcome) = self.reader.done() => self.read(request, outcome),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 _ = sweep.tick() => self.sweep(),
                 changed = stop.changed() => if changed.is_err() || *stop.borrow() { return },
             }
         }
     }
 
-    async fn change(&mut self, change: Change) {
+    fn change(&mut self, change: Change) {
         match change {
-            Change::Reload { cause, reply } => self.reload(cause, reply).await,
+            Change::Reload { cause, reply } => {
+                // First, and whatever becomes of the rest: a log that was rotated does not wait for a good config.
+                self.cell.load().access_log.reopen();
+                self.reader.ask(cause, reply);
+            }
             Change::Drain { cluster, address, on, reply } => {
                 let _ = reply.send(self.drain(cluster, address, on));
             }
@@ -148,65 +143,41 @@ impl Writer {
         if !causes.is_empty() {
             self.publish(None, causes.join("; "));
         }
-        self.promote_if_warm();
         self.note_ready();
     }
 
-    /// Reads the file; a good config becomes pending, a bad one changes nothing.
-    async fn reload(&mut self, cause: &'static str, reply: Option<Reply>) {
-        let candidate = self.candidate().await;
-        self.around.metrics.reloaded(candidate.is_ok());
-        let Candidate { boot, plan, access_log } = match candidate {
+    /// Takes what was read: a good config becomes pending, a bad one changes nothing.
+    fn read(&mut self, request: Request, outcome: Result<Candidate, Vec<Problem>>) {
+        let Request { cause, mut replies } = request;
+        self.around.metrics.reloaded(outcome.is_ok());
+        let Candidate { boot, plan, access_log } = match outcome {
             Ok(candidate) => candidate,
             Err(problems) => {
                 for problem in &problems {
                     warn!(cause, %problem, "reload refused, the running config serves on");
                 }
-                if let Some(reply) = reply {
-                    let _ = reply.send(Err(Rejected { problems }));
+                for reply in replies {
+                    let _ = reply.send(Err(Rejected { problems: problems.clone() }));
                 }
                 return;
             }
         };
-        access_log.reopen();
-        let mut replies = self.pending.take().map(|pending| pending.replies).unwrap_or_default();
-        replies.extend(reply);
+        // Another config may have been published since the file was read.
+        let access_log = self.cell.load().access_log_of(&plan.live).unwrap_or(access_log);
         self.book.enter_static(&plan.live);
-        let waiting = self.book.missing(&plan.live);
         self.wanted.send_replace(plan.live.clone());
-        let deadline = Instant::now() + WARM;
+        let now = Instant::now();
+        let before = self.pending.take();
+        let waiting = waiting(&plan, self.serving.as_ref(), before.as_ref(), now);
+        let latest = before.as_ref().map_or(now + 2 * WARM, |before| before.latest);
+        replies.extend(before.into_iter().flat_map(|before| before.replies));
         let cause = format!("reload: {cause}");
-        self.pending = Some(Pending { plan, boot, access_log, cause, waiting, deadline, replies });
-        self.promote_if_warm();
-    }
-
-    async fn candidate(&self) -> Result<Candidate, Vec<Problem>> {
-        let Some(file) = self.file.clone() else {
-            return Err(vec![Problem::new(
-                "",
-                "this process runs a built-in config; there is no file to reload",
-            )]);
-        };
-        let around = self.around.clone();
-        let running = self.cell.load();
-        // Parsing and compiling a large file takes milliseconds of one core; members must not wait for it.
-        let work = tokio::task::spawn_blocking(move || {
-            let (config, places) = crate::config::load::file(&file)?;
-            let Config { boot, live } = config;
-            let access_log = if live.access_log == running.live.access_log {
-                running.access_log.clone()
-            } else {
-                open_log(&live, &around).map_err(|p| places.place(p))?
-            };
-            let plan = Plan::new(Arc::new(live), &around).map_err(|p| places.place(p))?;
-            Ok(Candidate { boot, plan, access_log })
-        });
-        work.await
-            .unwrap_or_else(|e| Err(vec![Problem::new("", format!("the config could not be compiled: {e}"))]))
+        self.pending = Some(Pending { plan, boot, access_log, cause, waiting, latest, replies });
     }
 
     fn promote_if_warm(&mut self) {
-        if self.pending.as_ref().is_some_and(|pending| pending.waiting.is_empty()) {
+        let now = Instant::now();
+        if self.pending.as_ref().is_some_and(|pending| pending.due().is_none_or(|due| due <= now)) {
             self.promote();
         }
     }
@@ -214,7 +185,8 @@ impl Writer {
     /// Makes the pending config the serving one.
     fn promote(&mut self) {
         let Some(pending) = self.pending.take() else { return };
-        let warnings = pending.warnings();
+        let warnings = self
+            .unanswered(&pending.plan, |name| format!("cluster `{name}`: its source has not answered yet"));
         let needs_upgrade = self.boot.changed(&pending.boot);
         for warning in &warnings {
             warn!(warning, "serving without members");
@@ -247,8 +219,8 @@ impl Writer {
         let step = Step { previous: &previous, members: &members, access_log, cause, now };
         let snapshot = Arc::new(plan.snapshot(step, &mut self.roster, &self.around));
         if snapshot.digest == previous.digest
+            && Arc::ptr_eq(&snapshot.live, &previous.live)
             && Arc::ptr_eq(&snapshot.access_log, &previous.access_log)
-            && previous.generation > 0
         {
             return;
         }
@@ -278,30 +250,20 @@ impl Writer {
             .flat_map(|c| c.endpoints.iter().map(|e| (c.name.clone(), e.member.address)))
             .collect();
         self.roster.sweep(&named, Instant::now().into_std());
-        let configs = [self.serving.as_ref(), self.pending.as_ref().map(|pending| &pending.plan)];
-        let live: Vec<_> = configs.into_iter().flatten().map(|plan| &*plan.live).collect();
-        if !live.is_empty() {
-            self.book.retain(&live);
-        }
+        let plans = [self.serving.as_ref(), self.pending.as_ref().map(|pending| &pending.plan)];
+        self.book.sweep(|name, fingerprint| plans.iter().flatten().any(|plan| plan.asks(name, fingerprint)));
     }
 
     /// Tells readiness what of the serving config is still unanswered, until all of it was answered once.
     fn note_ready(&self) {
         let Some(plan) = self.serving.as_ref().filter(|_| !self.ready.reached()) else { return };
-        let mut awaited: Vec<_> = self
-            .book
-            .missing(&plan.live)
-            .iter()
-            .map(|(name, _)| format!("members of cluster `{name}`"))
-            .collect();
-        awaited.sort();
-        self.ready.await_only(awaited);
+        self.ready.await_only(self.unanswered(plan, |name| format!("members of cluster `{name}`")));
     }
-}
 
-fn open_log(live: &Live, around: &Surroundings) -> Result<Arc<AccessLog>, Vec<Problem>> {
-    let dropped = around.metrics.access_log_dropped();
-    AccessLog::new(&live.access_log, dropped).map(Arc::new).map_err(|why| {
-        vec![Problem::new("access_log.path", format!("cannot open `{}`: {why}", live.access_log.path))]
-    })
+    /// The clusters of a config whose source was never heard, by name and in words.
+    fn unanswered(&self, plan: &Plan, words: impl Fn(&Name) -> String) -> Vec<String> {
+        let missing =
+            plan.questions().filter(|(name, fingerprint)| self.book.find(name, *fingerprint).is_none());
+        missing.map(|(name, _)| words(name)).collect()
+    }
 }

@@ -1,13 +1,15 @@
 //! Consul as a source: one object for all Consul clusters of a config.
 //!
-//! It is not one [`Source`](crate::discovery::Source) a cluster because clusters share what costs: two that name the same
-//! service in the same datacenter, and differ in tags or meta, share one [`watch`]er, and all share the connections, of which an agent
-//! allows 200 to all programs of a machine together. The first `max_watchers` services are watched by a blocking query each; those
-//! beyond are read by a [`sweep`] when the catalog says that anything changed.
+//! It is not one [`Source`](crate::discovery::Source) a cluster because clusters share what costs:
+//! two that name the same service in the same datacenter, and differ in tags or meta, share one
+//! watcher, and all share the connections, of which an agent allows 200 to all programs of a
+//! machine together. The first `max_watchers` services are watched by a blocking query each; those
+//! beyond are read by a sweep when the catalog says that anything changed.
 //!
-//! A change of config reconciles: a watcher whose service is still named goes on with its query in flight and only learns whom to
-//! tell. An abandoned blocking query keeps its connection slot at the agent until its wait ends, so cancelling and asking
-//! anew on every reload would lock out this program, and others of the machine.
+//! A change of config reconciles: a watcher whose service is still named goes on with its query in
+//! flight and only learns whom to tell. An abandoned blocking query keeps its connection slot at
+//! the agent until its wait ends, so cancelling and asking anew on every reload would lock out this
+//! program, and others of the machine.
 
 mod backoff;
 mod bucket;
@@ -39,6 +41,11 @@ pub const KIND: &str = "consul";
 /// How many first reads, which answer at once, may be under way together.
 const FIRST_READS: usize = 20;
 
+/// The most watchers whatever the config says, in clear (a connection each, of the 200 that an
+/// agent grants to one address, resetting the others) and over TLS (streams of one connection, of
+/// 250).
+const MOST: (usize, usize) = (160, 220);
+
 /// After a client could not be built (a CA file that is missing), how long until the next try.
 const REBUILD: Duration = Duration::from_secs(30);
 
@@ -64,7 +71,8 @@ pub struct Consul {
     wanted: cell::Receiver<Arc<[Subscriber]>>,
 }
 
-/// A service in a datacenter. Consul compares names without case.
+/// A service in a datacenter, spelled as the config does: Consul finds it in any case, its ACL
+/// rules may not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     datacenter: Option<String>,
@@ -89,7 +97,9 @@ impl Setup {
         let timing =
             Timing { wait: consul.wait.0, max_stale: consul.max_stale.0, consistency: consul.consistency };
         let settings = Settings::resolve(consul, env);
-        Self { settings, timing, max_watchers: consul.max_watchers.max(1) }
+        let tls = settings.as_ref().is_ok_and(|settings| settings.address.tls());
+        let most = if tls { MOST.1 } else { MOST.0 };
+        Self { settings, timing, max_watchers: consul.max_watchers.clamp(1, most) }
     }
 }
 
@@ -147,7 +157,7 @@ fn by_key(subscribers: &[Subscriber]) -> Wanted {
     let mut wanted: BTreeMap<Key, Vec<Subscriber>> = BTreeMap::new();
     for subscriber in subscribers {
         let spec = &subscriber.spec;
-        let key = Key { datacenter: spec.datacenter.clone(), service: spec.service.to_lowercase() };
+        let key = Key { datacenter: spec.datacenter.clone(), service: spec.service.clone() };
         wanted.entry(key).or_default().push(subscriber.clone());
     }
     wanted.into_iter().map(|(key, list)| (key, list.into())).collect()
@@ -165,7 +175,8 @@ impl Subscriber {
 // === impl Shared ===
 
 impl Shared {
-    /// Asks for a path. Reads that answer at once take turns, so that a start with many services is no stampede.
+    /// Asks for a path. Reads that answer at once take turns, so that a start with many services is
+    /// no stampede.
     async fn ask(&self, path: &[&str], key: (&Key, &[(&str, &str)]), ask: Ask) -> Result<Answer, Error> {
         let (key, params) = key;
         let mut all = params.to_vec();

@@ -1,11 +1,12 @@
 //! The last known good members on disk, so that a cold start works while the registry is away.
 //!
-//! One file, `members.json` in `state_dir`: a header line with the format and the SHA-256 of the rest, then the body. It is
-//! written beside its place, synced and renamed, so that a crash leaves the old file or the new one; the hash catches what a
-//! disk does. Only the owner may read it: it names the inside of a network. It holds no token.
+//! One file, `members.json` in `state_dir`: a header line with the format and the SHA-256 of the
+//! rest, then the body. It is written beside its place, synced and renamed, so that a crash leaves
+//! the old file or the new one; the hash catches what a disk does. Only the owner may read it: it
+//! names the inside of a network. It holds no token.
 //!
-//! What cannot be trusted is not used: another format, a wrong hash, a cluster that now asks for something else, members
-//! older than the limit. A start without them is slower, never wrong.
+//! What cannot be trusted is not used: another format, a wrong hash, a cluster that now asks for
+//! something else, members older than the limit. A start without them is slower, never wrong.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -90,8 +91,9 @@ pub fn load(dir: &Path) -> Result<Option<State>, LoadError> {
     parse(&bytes).map(Some)
 }
 
-/// Whether members last heard of at `heard_at` may still be used at `now`, both in seconds since 1970. A time in the future is
-/// a clock that was set back; it counts as fresh for the length of the limit.
+/// Whether members last heard of at `heard_at` may still be used at `now`, both in seconds since
+/// 1970. A time in the future is a clock that was set back; it counts as fresh for the length of
+/// the limit.
 pub fn fresh(heard_at: u64, now: u64, max_age: u64) -> bool {
     heard_at.abs_diff(now) <= max_age
 }

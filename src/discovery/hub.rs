@@ -1,10 +1,13 @@
-//! Keeps the running sources equal to the config: starts what is new, stops what is gone, leaves alone what did not change.
+//! Keeps the running sources equal to the config: starts what is new, stops what is gone, leaves
+//! alone what did not change.
 //!
-//! A cluster is *the same* while its question is (service, tags, datacenter, ...; name, port, ...): then its
-//! members, holds and status go on, whatever else a reload changes. A cluster with another question starts anew, since the members
-//! of the old one would be wrong, not old. A change of how the agent is reached makes new queries but keeps the members.
+//! A cluster is *the same* while its question is (service, tags, datacenter, ...; name, port, ...):
+//! then its members, holds and status go on, whatever else a reload changes. A cluster with another
+//! question starts anew, since the members of the old one would be wrong, not old. A change of how
+//! the agent is reached makes new queries but keeps the members.
 //!
-//! At the start, each cluster's members on disk are sent at once, marked as such; the first live answer replaces them.
+//! At the start, each cluster's members on disk are sent at once, marked as such; the first live
+//! answer replaces them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -71,8 +74,8 @@ enum Spec {
 // === impl Hub ===
 
 impl Hub {
-    /// A hub that sends updates to `updates`, keeps its state in `state_dir` and reports to `statuses`. Reads `CONSUL_*` from the
-    /// process environment.
+    /// A hub that sends updates to `updates`, keeps its state in `state_dir` and reports to
+    /// `statuses`. Reads `CONSUL_*` from the process environment.
     pub fn new(
         updates: mpsc::UnboundedSender<Update>,
         state_dir: Option<PathBuf>,
@@ -86,7 +89,8 @@ impl Hub {
         Self { env, ..self }
     }
 
-    /// Runs the sources that `live` names until `stop`, or until its sender is gone. Returns when the members are on disk.
+    /// Runs the sources that `live` names until `stop`, or until its sender is gone. Returns when
+    /// the members are on disk.
     pub async fn run(self, mut live: watch::Receiver<Arc<Live>>, mut stop: Stop) {
         let (inbox, messages) = mpsc::unbounded_channel();
         let keeper = Keeper::new(self.updates, self.statuses, self.state_dir);
@@ -171,14 +175,22 @@ impl Running {
             rules,
             max_age: live.consul.snapshot_max_age.0,
         })));
-        let task = spec.source().map(|source| {
-            let answers = answers.clone();
-            Task::start(|stop| async move { source.run(answers, stop).await })
-        });
+        let task = match spec.source() {
+            None => None,
+            Some(Ok(source)) => {
+                let answers = answers.clone();
+                Some(Task::start(|stop| async move { source.run(answers, stop).await }))
+            }
+            Some(Err(why)) => {
+                answers.failed("config", &why, tokio::time::Instant::now().into_std());
+                None
+            }
+        };
         self.clusters.insert(name.clone(), Cluster { spec, answers, task });
     }
 
-    /// Tells the Consul source its clusters; starts it, or starts it anew if the agent is reached otherwise now.
+    /// Tells the Consul source its clusters; starts it, or starts it anew if the agent is reached
+    /// otherwise now.
     async fn consul(&mut self, setup: Setup) {
         let subscriber = |cluster: &Cluster| match &cluster.spec {
             Spec::Consul(spec) => Some(Subscriber { spec: spec.clone(), answers: cluster.answers.clone() }),
@@ -245,17 +257,14 @@ impl Spec {
         consul.or_else(|| cluster.dns.clone().map(Self::Dns))
     }
 
-    /// The source of a cluster that has one of its own.
-    fn source(&self) -> Option<Box<dyn Source>> {
+    /// The source of a cluster that has one of its own, or why its spec cannot be used.
+    fn source(&self) -> Option<Result<Box<dyn Source>, String>> {
         match self {
             Self::Consul(_) => None,
-            Self::Dns(spec) => match DnsSource::new(spec) {
-                Ok(source) => Some(Box::new(source)),
-                Err(why) => {
-                    log::error!("the name `{}` cannot be asked for: {why}", spec.name);
-                    None
-                }
-            },
+            Self::Dns(spec) => {
+                let source = DnsSource::new(spec);
+                Some(source.map(|source| Box::new(source) as Box<dyn Source>))
+            }
         }
     }
 

@@ -1,11 +1,14 @@
-//! The manners that all sources share: what their answers are allowed to do to the members that are served.
+//! The manners that all sources share: what their answers are allowed to do to the members that are
+//! served.
 //!
-//! One task, the [`Keeper`], takes every answer of every source in order. It puts sets through the [`guard`], sends what
-//! changed to `control`, writes the last known good members to disk and keeps the [`status`] of each source. A failure changes
-//! nothing but the status: an outage is not an answer. Being one task it needs no lock for its own state, and a hold
-//! or a write to disk is a matter of when it wakes next.
+//! One task, the [`Keeper`], takes every answer of every source in order. It puts sets through the
+//! [`guard`], sends what changed to `control`, writes the last known good members to disk and keeps
+//! the [`status`] of each source. A failure changes nothing but the status: an outage is not an
+//! answer. Being one task it needs no lock for its own state, and a hold or a write to disk is a
+//! matter of when it wakes next.
 //!
-//! The bad side: an answer takes one more hop between tasks, some microseconds against the milliseconds of the network.
+//! The bad side: an answer takes one more hop between tasks, some microseconds against the
+//! milliseconds of the network.
 
 pub mod guard;
 mod saver;
@@ -77,8 +80,8 @@ struct Kept {
 // === impl Keeper ===
 
 impl Keeper {
-    /// A keeper that starts from what is in `state_dir`. A file that cannot be used is logged and left alone until
-    /// the first write.
+    /// A keeper that starts from what is in `state_dir`. A file that cannot be used is logged and
+    /// left alone until the first write.
     pub fn new(
         updates: mpsc::UnboundedSender<Update>,
         statuses: Statuses,
@@ -123,7 +126,7 @@ impl Keeper {
 
     fn on(&mut self, message: Message, now: Instant) {
         match message {
-            Message::Begin(begin) => self.begin(*begin),
+            Message::Begin(begin) => self.begin(*begin, now),
             Message::Rules { cluster, rules } => {
                 if let Some(kept) = self.clusters.get_mut(&cluster) {
                     kept.begin.rules = rules;
@@ -144,7 +147,7 @@ impl Keeper {
         }
     }
 
-    fn begin(&mut self, begin: Begin) {
+    fn begin(&mut self, begin: Begin, now: Instant) {
         let cluster = begin.answers.cluster.clone();
         let mut kept = Kept { guard: Guard::new(begin.rules), begin, heard_at: 0 };
         self.statuses.remove(&cluster);
@@ -158,6 +161,8 @@ impl Keeper {
             kept.guard.restore(stored.members.clone());
             self.statuses.edit(&cluster, |record| {
                 record.origin = Some(Origin::Disk);
+                record.success = Some(now);
+                record.age_then = Duration::from_secs(unix_now().saturating_sub(stored.heard_at));
                 record.members = stored.members.len();
                 record.degraded = true;
             });
@@ -181,13 +186,13 @@ impl Keeper {
                 self.statuses.edit(cluster, |record| {
                     record.origin = Some(Origin::Live);
                     record.degraded = degraded;
-                    record.success = Some(at);
+                    (record.success, record.age_then) = (Some(at), Duration::ZERO);
                 });
                 (change, at)
             }
             Heard::Unchanged { at } => {
                 self.statuses.edit(cluster, |record| {
-                    record.success = Some(at);
+                    (record.success, record.age_then) = (Some(at), Duration::ZERO);
                     record.degraded &= record.origin != Some(Origin::Live);
                 });
                 (kept.guard.unchanged(at), at)
@@ -233,7 +238,7 @@ impl Keeper {
         });
         if let Some(change) = change {
             let cause = format!("{}: {}: {}", kept.begin.source, kept.begin.subject, words(&change));
-            log::info!("cluster {cluster}: {cause}");
+            log::debug!("cluster {cluster}: {cause}");
             let _ = self.updates.send(Update {
                 cluster: cluster.clone(),
                 fingerprint: kept.begin.fingerprint,

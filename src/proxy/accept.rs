@@ -2,6 +2,8 @@
 //!
 //! The snapshot is loaded here and nowhere else; whatever is published later does not touch this request.
 
+use std::time::Duration;
+
 use http::{HeaderValue, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -11,16 +13,23 @@ use uuid::Uuid;
 use crate::filter::redirect::Target;
 use crate::filter::{Answer, Verdict};
 use crate::observe::Flag;
-use crate::proxy::Proxy;
-use crate::proxy::authority;
+use crate::observe::metrics::Counter;
 use crate::proxy::ctx::{InFlight, RequestCtx};
 use crate::proxy::error::local;
 use crate::proxy::respond::{edit, exchange};
-use crate::route::RequestView;
-use crate::snapshot::Action;
+use crate::proxy::{Invalid, Proxy, authority, hop, tap};
+use crate::route::{RequestView, Router};
+use crate::snapshot::table::Forward;
+use crate::snapshot::{Action, Route};
 
 /// How long an idle connection to a client is kept, in seconds.
 pub const KEEPALIVE: u64 = 75;
+
+/// How much of a request's body is read when its answer does not need it, in bytes.
+const SMALL_BODY: usize = 64 * 1024;
+
+/// How long that may take.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// The header that names a request in logs on both sides.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -32,33 +41,15 @@ impl Proxy {
         ctx.listener = self.listener(local_address);
         let listener = &self.listeners[ctx.listener];
         ctx.in_flight = Some(InFlight::new(&listener.in_flight));
-        crate::proxy::tap::accepted(session);
+        tap::accepted(session);
         self.settle_keepalive(session);
         let snapshot = self.cell.load();
-
-        let request = session.req_header();
-        match authority::host(request) {
-            Ok(host) => ctx.host.push_str(&host),
-            Err(why) => {
-                ctx.snapshot = Some(snapshot);
-                listener.invalid.host.inc();
-                return refuse(session, ctx, why).await;
-            }
-        }
-        if !is_path(request) {
-            ctx.snapshot = Some(snapshot);
-            listener.invalid.target.inc();
-            return refuse(session, ctx, "the request target is not a path").await;
-        }
-        let view = RequestView {
-            host: &ctx.host,
-            path: request.uri.path(),
-            query: request.uri.query(),
-            method: &request.method,
-            headers: &request.headers,
-        };
-        ctx.route = snapshot.table.router.find(&view);
         ctx.snapshot = Some(snapshot.clone());
+        hop::request(session.req_header_mut());
+        if let Err((reason, why)) = find(session, ctx, &snapshot.table.router, &listener.invalid) {
+            reason.inc();
+            return refuse(session, ctx, why).await;
+        }
         name_request(session);
         let Some(route) = ctx.route.map(|index| &snapshot.table.routes[index]) else {
             ctx.flag = Some(Flag::NR);
@@ -66,25 +57,16 @@ impl Proxy {
         };
         match &route.action {
             Action::Forward(forward) => {
-                let cluster = &snapshot.clusters[forward.cluster];
                 ctx.deadline = forward.timeout.map(|timeout| ctx.start + timeout);
-                ctx.key = {
-                    let request = session.req_header();
-                    let source =
-                        session.client_addr().and_then(|a| a.as_inet()).map(std::net::SocketAddr::ip);
-                    cluster.hash.key(&request.headers, request.uri.query(), source)
-                };
-                if forward.filters.is_empty() {
-                    return Ok(false);
+                if let Verdict::Answer(made) = filter(session, ctx, forward, route) {
+                    return answer(session, ctx, *made).await;
                 }
-                let mut request = session.req_header().clone();
-                let verdict =
-                    forward.filters.on_request(&mut request, &mut exchange(session, route, &mut ctx.memory));
-                *session.req_header_mut() = request;
-                match verdict {
-                    Verdict::Continue => Ok(false),
-                    Verdict::Answer(made) => answer(session, ctx, *made).await,
-                }
+                // After the filters: what they put in can be hashed by.
+                let request = session.req_header();
+                let source = session.client_addr().and_then(|a| a.as_inet()).map(std::net::SocketAddr::ip);
+                let hash = &snapshot.clusters[forward.cluster].hash;
+                ctx.key = hash.key(&request.headers, request.uri.query(), source);
+                Ok(false)
             }
             Action::Redirect(redirect) => {
                 let request = session.req_header();
@@ -97,17 +79,56 @@ impl Proxy {
     }
 
     /// Finite keep-alive, none while draining. Never on where Pingora switched it off for the sake of framing.
-    fn settle_keepalive(&self, session: &mut Session) {
+    pub(crate) fn settle_keepalive(&self, session: &mut Session) {
         if session.get_keepalive().is_some() {
             session.set_keepalive(if self.ready.draining() { None } else { Some(KEEPALIVE) });
         }
     }
 }
 
-/// Whether the target is origin-form, absolute-form, or `*` of OPTIONS.
+/// Finds the route of a valid request. An invalid one: what counts it, and what the client is told.
+fn find<'a>(
+    session: &Session,
+    ctx: &mut RequestCtx,
+    router: &Router,
+    invalid: &'a Invalid,
+) -> std::result::Result<(), (&'a Counter, &'static str)> {
+    let request = session.req_header();
+    let host = authority::host(request).map_err(|why| (&invalid.host, why))?;
+    ctx.host.push_str(&host);
+    if !is_path(request) {
+        return Err((&invalid.target, "the request target is not a path"));
+    }
+    ctx.route = router.find(&RequestView {
+        host: &ctx.host,
+        path: request.uri.path(),
+        query: request.uri.query(),
+        method: &request.method,
+        headers: &request.headers,
+    });
+    Ok(())
+}
+
+/// Takes the request through the route's filters.
+fn filter(session: &mut Session, ctx: &mut RequestCtx, forward: &Forward, route: &Route) -> Verdict {
+    if forward.filters.is_empty() {
+        return Verdict::Continue;
+    }
+    let mut request = session.req_header().clone();
+    let verdict = forward.filters.on_request(&mut request, &mut exchange(session, route, &mut ctx.memory));
+    *session.req_header_mut() = request;
+    verdict
+}
+
+/// Whether the target is origin-form, absolute-form, or `*` of OPTIONS. Judged by what was sent: the parsed URI has a slash
+/// that the endpoint would not see.
 fn is_path(request: &pingora::http::RequestHeader) -> bool {
-    let path = request.uri.path();
-    path.starts_with('/') || (path == "*" && request.method == http::Method::OPTIONS)
+    let target = request.raw_path();
+    let absolute = |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|t| t.eq_ignore_ascii_case(scheme));
+    target.starts_with(b"/")
+        || (target == b"*" && request.method == http::Method::OPTIONS)
+        || absolute(b"http://")
+        || absolute(b"https://")
 }
 
 /// Gives the request an id if it has none.
@@ -129,6 +150,24 @@ async fn refuse(session: &mut Session, ctx: &mut RequestCtx, why: &'static str) 
     local(session, 400, why).await.map(|()| true)
 }
 
+/// Reads what is left of a small body, so that the connection can be kept. A large or slow one, or one that waits for
+/// our word to be sent at all, is not waited for; then the answer ends the connection.
+async fn drain(session: &mut Session) {
+    if session.as_http1().is_none() || session.req_header().headers.contains_key(header::EXPECT) {
+        return;
+    }
+    let read = async {
+        let mut length = 0;
+        while length < SMALL_BODY
+            && let Ok(Some(bytes)) = session.read_request_body().await
+        {
+            length += bytes.len();
+        }
+    };
+    // Either way what was read is read; the session knows whether it is all.
+    let _ = tokio::time::timeout(DRAIN, read).await;
+}
+
 /// Writes an answer that needs no endpoint.
 async fn answer(session: &mut Session, ctx: &mut RequestCtx, made: Answer) -> Result<bool> {
     let Answer { mut head, body } = made;
@@ -144,6 +183,9 @@ pub(crate) async fn send(
 ) -> Result<()> {
     let status = header.status.as_u16();
     let bodiless = status < 200 || status == 204 || status == 304;
+    if session.get_keepalive().is_some() && !session.is_body_done() {
+        drain(session).await;
+    }
     if !bodiless {
         header.insert_header(header::CONTENT_LENGTH, body.len())?;
     }

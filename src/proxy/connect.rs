@@ -12,9 +12,10 @@ use pingora_proxy::Session;
 
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
+use crate::proxy::tap;
 
 /// Bodies up to this length reach the endpoint at once, so the request's deadline bounds the wait for the answer. Larger ones
-/// may take their time to upload; for them the idle timeout bounds it.
+/// may take their time to upload: for them it counts from their end, as in Envoy; see [`uploaded`].
 const PROMPT_BODY: u64 = 64 * 1024;
 
 /// Picks an endpoint and prepares its peer.
@@ -47,13 +48,20 @@ pub(crate) fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<HttpPe
     }
     let mut peer = Box::new(cluster.peer(choice.index).clone());
     let idle = forward.idle_timeout;
-    let prompt = session.is_body_empty_or(PROMPT_BODY);
+    // An upgrade may become a tunnel, whose reads time out by what is set here.
+    let upgrade = session.as_http1().is_some_and(|http1| http1.is_upgrade_req());
+    let prompt = !upgrade && session.is_body_empty_or(PROMPT_BODY);
     peer.options.read_timeout = match (left, idle) {
         (Some(left), Some(idle)) if prompt => Some(left.min(idle)),
         (Some(left), None) if prompt => Some(left),
         (_, idle) => idle,
     };
-    peer.options.write_timeout = idle;
+    // An endpoint that hangs does not read either: then a large upload never ends, and its time never begins.
+    peer.options.write_timeout = match (forward.timeout, idle) {
+        (Some(timeout), Some(idle)) if !upgrade => Some(timeout.min(idle)),
+        (Some(timeout), None) if !upgrade => Some(timeout),
+        (_, idle) => idle,
+    };
     if let Some(left) = left {
         let connect = peer.options.connection_timeout.map_or(left, |connect| connect.min(left));
         peer.options.connection_timeout = Some(connect);
@@ -95,6 +103,13 @@ pub(crate) fn broke(
 ) -> Box<Error> {
     let by_endpoint = *error.esource() == ErrorSource::Upstream;
     let timed_out = matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+    if !by_endpoint && ctx.deadline.is_some_and(|deadline| now() >= deadline) {
+        // The read that waits for the client to go gave up: see `tap`. It is the endpoint that is late.
+        ctx.flag = Some(Flag::UT);
+        error.as_up();
+        error.set_retry(false);
+        return error;
+    }
     if by_endpoint {
         ctx.flag = Some(if timed_out { Flag::UT } else { Flag::UC });
     }
@@ -108,6 +123,18 @@ pub(crate) fn broke(
     // Always decided: `Error::retry` panics on an undecided one.
     error.set_retry(again);
     error
+}
+
+/// The body has been read whole. If it was a large one, the time for the answer begins now.
+pub(crate) fn uploaded(session: &Session, ctx: &mut RequestCtx) {
+    let timeout = ctx.forward().and_then(|(forward, _)| forward.timeout);
+    if let Some(timeout) = timeout
+        && !session.is_body_empty_or(PROMPT_BODY)
+    {
+        let deadline = now() + timeout;
+        ctx.deadline = Some(deadline);
+        tap::cut_at(session, Some(deadline));
+    }
 }
 
 /// Ends the try. True: another is allowed.
@@ -127,7 +154,10 @@ trait BodyHint {
 impl BodyHint for Session {
     fn is_body_empty_or(&self, limit: u64) -> bool {
         let headers = &self.req_header().headers;
-        if headers.contains_key(http::header::TRANSFER_ENCODING) {
+        // An upgrade becomes a tunnel, which may be silent for longer than a request may take.
+        if headers.contains_key(http::header::TRANSFER_ENCODING)
+            || headers.contains_key(http::header::UPGRADE)
+        {
             return false;
         }
         match headers.get(http::header::CONTENT_LENGTH) {

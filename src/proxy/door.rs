@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ServerApp};
-use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::{SocketDigest, Stream};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
@@ -49,22 +49,22 @@ impl Door {
         Self { http: Arc::new(http), proxy }
     }
 
-    /// Whether the connection speaks HTTP/2. None: it closed or stayed silent.
-    async fn speaks_http2(stream: &mut Stream) -> Option<bool> {
+    /// Whether the connection speaks HTTP/2, or how it ended before that could be said.
+    async fn speaks_http2(stream: &mut Stream) -> Result<bool, Ending> {
         let mut start = [0; PREFACE];
-        timeout(FIRST_BYTE, stream.try_peek(&mut start[..1])).await.ok()?.ok()?;
-        timeout(HEADER_DEADLINE, stream.try_peek(&mut start[..3])).await.ok()?.ok()?;
-        if &start[..3] != b"PRI" {
-            return Some(false);
+        peek(stream, &mut start[..1], FIRST_BYTE).await.map_err(|_| Ending::Idle)?;
+        peek(stream, &mut start[..3], HEADER_DEADLINE).await?;
+        if &start[..3] == b"PRI" {
+            peek(stream, &mut start, HEADER_DEADLINE).await?;
+            return Ok(true);
         }
-        timeout(HEADER_DEADLINE, stream.try_peek(&mut start)).await.ok()?.ok()?;
-        Some(true)
+        Ok(false)
     }
 
     /// Serves an HTTP/1 connection, request by request.
     async fn serve_http1(&self, stream: Stream, shutdown: &ShutdownWatch) {
         let digest = stream.get_socket_digest();
-        let note = Arc::new(Note::default());
+        let note = Arc::new(Note::new());
         let mut session = ServerSession::new_http1(Box::new(Tap::new(stream, note.clone())));
         session.set_keepalive(if *shutdown.borrow() { None } else { Some(FIRST_BYTE.as_secs()) });
         session.set_pipelining_enabled(true);
@@ -72,9 +72,7 @@ impl Door {
             note.reset();
             let served = self.http.process_new_http(session, shutdown).await;
             if let Some(ending) = note.ending() {
-                let local = digest.as_ref().and_then(|d| d.local_addr()?.as_inet().copied());
-                let client = digest.as_ref().and_then(|d| d.peer_addr()?.as_inet().copied());
-                self.refused(ending, local, client);
+                self.refused(ending, digest.as_deref());
             }
             let Some(reused) = served else { return };
             let (stream, settings) = reused.consume();
@@ -86,12 +84,9 @@ impl Door {
     }
 
     /// Counts and logs a request that never reached a phase of the proxy.
-    fn refused(
-        &self,
-        ending: Ending,
-        local: Option<std::net::SocketAddr>,
-        client: Option<std::net::SocketAddr>,
-    ) {
+    fn refused(&self, ending: Ending, digest: Option<&SocketDigest>) {
+        let local = digest.and_then(|d| d.local_addr()?.as_inet().copied());
+        let client = digest.and_then(|d| d.peer_addr()?.as_inet().copied());
         let index = self.proxy.listener(local);
         let listener = &self.proxy.listeners[index];
         let (counter, status, flag) = match ending {
@@ -132,16 +127,28 @@ impl Door {
     }
 }
 
+/// Waits until so many bytes are there, and leaves them.
+async fn peek(stream: &mut Stream, bytes: &mut [u8], deadline: Duration) -> Result<(), Ending> {
+    match timeout(deadline, stream.try_peek(bytes)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) => Err(Ending::Broken),
+        Err(_) => Err(Ending::TimedOut),
+    }
+}
+
 #[async_trait]
 impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         match Self::speaks_http2(&mut stream).await {
-            Some(true) => self.http.process_new(stream, shutdown).await,
-            Some(false) => {
+            Ok(true) => self.http.process_new(stream, shutdown).await,
+            Ok(false) => {
                 self.serve_http1(stream, shutdown).await;
                 None
             }
-            None => None,
+            Err(ending) => {
+                self.refused(ending, stream.get_socket_digest().as_deref());
+                None
+            }
         }
     }
 

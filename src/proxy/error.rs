@@ -6,11 +6,11 @@
 //! | connection not opened | 503 | UF |
 //! | no answer in time | 504 | UT |
 //! | endpoint closed or reset | 502 | UC |
-//! | client gone | 499 in the log, nothing sent | DC |
+//! | client gone | 499 in the log, if no header was sent | DC |
 //! | client's body not valid, or not in time | 400, 408 | DPE |
 
 use bytes::Bytes;
-use http::header;
+use http::{StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, Session};
@@ -27,16 +27,22 @@ pub(crate) async fn answer(session: &mut Session, error: &Error, ctx: &mut Reque
     let (status, flag) = judge(error, ctx.flag);
     ctx.flag = flag;
     if status == CLIENT_GONE {
-        ctx.status = Some(CLIENT_GONE);
+        // One that has its header got that status, and perhaps not all of the body.
+        ctx.status = session.response_written().is_none_or(is_interim).then_some(CLIENT_GONE);
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
-    if session.response_written().is_none_or(|header| header.status.is_informational()) {
+    if session.response_written().is_none_or(is_interim) {
         session.set_keepalive(None);
         ctx.status = Some(status);
         // A failure to write means that the client has gone; its request is logged all the same.
         let _ = local(session, status, reason(status, flag)).await;
     }
     FailToProxy { error_code: status, can_reuse_downstream: false }
+}
+
+/// Whether another header may follow. After a 101 the connection is a tunnel, and not ours to write to.
+fn is_interim(header: &ResponseHeader) -> bool {
+    header.status.is_informational() && header.status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Status and flag of an error; `noted` is what an earlier phase knew of it.
@@ -73,6 +79,7 @@ fn reason(status: u16, flag: Option<Flag>) -> &'static str {
         (_, Some(Flag::UF)) => "upstream connection failed",
         (_, Some(Flag::UT)) => "upstream did not answer in time",
         (_, Some(Flag::UC)) => "upstream closed the connection",
+        (414, _) => "the rewritten path is too long",
         (408, _) => "the request did not arrive in time",
         (400, _) => "the request is not valid",
         _ => "internal error",

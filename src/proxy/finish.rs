@@ -11,9 +11,13 @@ use crate::observe::access::Record;
 use crate::proxy::Proxy;
 use crate::proxy::accept::REQUEST_ID;
 use crate::proxy::ctx::{RequestCtx, now};
+use crate::proxy::tap;
 
 impl Proxy {
-    pub(crate) fn finish(&self, session: &Session, ctx: &mut RequestCtx) {
+    pub(crate) fn finish(&self, session: &mut Session, ctx: &mut RequestCtx) {
+        if !session.is_body_done() {
+            tap::unread(session);
+        }
         let duration = now().saturating_duration_since(ctx.start).as_secs_f64();
         ctx.lease = None;
         ctx.in_flight = None;

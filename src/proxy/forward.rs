@@ -11,7 +11,7 @@ use pingora_proxy::Session;
 use crate::proxy::ctx::RequestCtx;
 
 /// Headers by which a client could pretend to be a proxy.
-const PRETENSIONS: [&str; 3] = ["forwarded", "x-forwarded-port", "x-forwarded-prefix"];
+const PRETENSIONS: [&str; 4] = ["forwarded", "x-forwarded-port", "x-forwarded-prefix", "x-real-ip"];
 
 /// Turns the client's request into the endpoint's.
 pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use http::header;
+use http::{Version, header};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
@@ -10,17 +10,22 @@ use pingora_proxy::Session;
 use crate::filter::{Exchange, Memory};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
+use crate::proxy::{hop, tap};
 use crate::snapshot::{Action, Route};
 
-/// Fields that are between the endpoint and us only (RFC 9110 7.6.1). Pingora handles `connection`, `transfer-encoding` and
-/// `upgrade` itself.
-const HOP_BY_HOP: [&str; 2] = ["keep-alive", "proxy-connection"];
+/// A header that took more than this part of the time left is late. The body's read timeout is the whole time once
+/// more, so it would let a body that stands still go on for that much longer; for late ones the exact end is set.
+const LATE: u32 = 10;
 
 /// What stands for a client whose address is not known, as on a Unix socket.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// Edits the header. Interim answers (1xx) pass as they are.
-pub(crate) fn header(session: &Session, response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
+pub(crate) fn header(
+    session: &mut Session,
+    response: &mut ResponseHeader,
+    ctx: &mut RequestCtx,
+) -> Result<()> {
     let status = response.status.as_u16();
     if status < 200 && status != 101 {
         return Ok(());
@@ -35,13 +40,21 @@ pub(crate) fn header(session: &Session, response: &mut ResponseHeader, ctx: &mut
     if status == 101 {
         // From here on it is a tunnel; the idle timeout bounds it.
         ctx.deadline = None;
+        tap::cut_at(session, None);
         return Ok(());
     }
-    nominated(response);
-    for name in HOP_BY_HOP {
-        if response.headers.contains_key(name) {
-            response.remove_header(name);
-        }
+    if let Some(deadline) = ctx.deadline
+        && let now = now()
+        && now.saturating_duration_since(ctx.start) > deadline.saturating_duration_since(now) / LATE
+    {
+        tap::cut_at(session, Some(deadline));
+    }
+    hop::response(response);
+    if session.req_header().version < Version::HTTP_11
+        && response.remove_header(&header::TRANSFER_ENCODING).is_some()
+    {
+        // An HTTP/1.0 client does not know chunks; the end of the connection ends the body for it.
+        session.set_keepalive(None);
     }
     edit(session, response, ctx);
     Ok(())
@@ -77,23 +90,4 @@ pub(crate) fn body(
         return Err(error.into_up());
     }
     Ok(None)
-}
-
-/// Takes out the fields that the endpoint's `connection` header names.
-fn nominated(response: &mut ResponseHeader) {
-    let Some(value) = response.headers.get(header::CONNECTION) else { return };
-    let Ok(text) = value.to_str() else { return };
-    let names: Vec<_> = text
-        .split(',')
-        .map(|name| name.trim().to_ascii_lowercase())
-        .filter(|name| {
-            !matches!(
-                name.as_str(),
-                "" | "close" | "keep-alive" | "upgrade" | "content-length" | "transfer-encoding"
-            )
-        })
-        .collect();
-    for name in names {
-        response.remove_header(name.as_str());
-    }
 }

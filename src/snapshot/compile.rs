@@ -47,6 +47,8 @@ pub struct Plan {
 #[derive(Clone, Debug)]
 struct PlannedCluster {
     name: Name,
+    /// Whether its members come from a source and not from the file.
+    discovered: bool,
     fingerprint: u64,
     hash: HashPolicy,
 }
@@ -84,8 +86,12 @@ impl Plan {
         for (name, cluster) in clusters {
             match HashPolicy::new(&cluster.load_balancing.hash) {
                 Ok(hash) => {
-                    let fingerprint = cluster.fingerprint();
-                    planned.push(PlannedCluster { name: name.clone(), fingerprint, hash });
+                    planned.push(PlannedCluster {
+                        name: name.clone(),
+                        discovered: cluster.r#static.is_none(),
+                        fingerprint: cluster.fingerprint(),
+                        hash,
+                    });
                 }
                 Err(why) => problems.push(Problem::new(format!("clusters.{name}.load_balancing.hash"), why)),
             }
@@ -117,13 +123,18 @@ impl Plan {
         found.is_ok_and(|index| self.clusters[index].fingerprint == fingerprint)
     }
 
+    /// What this config asks of sources: clusters by name, with the fingerprints of their questions.
+    pub fn questions(&self) -> impl Iterator<Item = (&Name, u64)> {
+        self.clusters.iter().filter(|c| c.discovered).map(|c| (&c.name, c.fingerprint))
+    }
+
     /// The next snapshot.
     pub fn snapshot(&self, step: Step<'_>, roster: &mut Roster, around: &Surroundings) -> Snapshot {
         let Step { previous, members, access_log, cause, now } = step;
         let mut hasher = Xxh3::new();
         hasher.update(&self.table.digest.to_le_bytes());
         let compile = |planned: &PlannedCluster| {
-            let PlannedCluster { name, fingerprint, hash } = planned;
+            let PlannedCluster { name, fingerprint, hash, .. } = planned;
             let members = members(name, *fingerprint);
             let config = &self.live.clusters[name];
             let kept = previous.cluster(name.as_str()).filter(|old| {

@@ -1,11 +1,22 @@
 //! A real Consul agent for a test: its own process, free ports, killed when dropped.
 //!
-//! In dev mode it has a leader within half a second and forgets everything when it ends, which some tests want.
+//! In dev mode it has a leader within half a second and forgets everything when it ends, which some
+//! tests want.
 
 #![allow(dead_code, reason = "every test file uses another part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot have its agent has failed")]
 
-use std::net::TcpListener;
+// Its own copy, so that a test may use this file alone. The claims are file locks, so copies respect each other.
+#[allow(
+    unreachable_pub,
+    clippy::disallowed_types,
+    clippy::expect_used,
+    clippy::duplicate_mod,
+    reason = "as in the kit"
+)]
+#[path = "ports.rs"]
+mod ports;
+
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -22,7 +33,8 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Starts an agent. None: there is no Consul here, which was said; with `TIDEGATE_REQUIRE_PEERS=1` that is a failure.
+    /// Starts an agent. None: there is no Consul here, which was said; with
+    /// `TIDEGATE_REQUIRE_PEERS=1` that is a failure.
     pub(crate) async fn start() -> Option<Self> {
         Self::start_with(json!({}), None).await
     }
@@ -50,12 +62,24 @@ impl Agent {
         format!("127.0.0.1:{}", self.ports[0])
     }
 
+    /// The address of its DNS, for an agent that was started with `ports.dns`; see [`Agent::start_with_dns`].
+    pub(crate) fn dns(&self) -> std::net::SocketAddr {
+        let port = self.config["ports"]["dns"].as_u64().and_then(|port| port.try_into().ok());
+        ([127, 0, 0, 1], port.unwrap()).into()
+    }
+
+    /// Starts an agent that answers DNS too.
+    pub(crate) async fn start_with_dns() -> Option<Self> {
+        Self::start_with(json!({"ports": {"dns": ports::free_port()}}), None).await
+    }
+
     /// Where its files are.
     pub(crate) fn dir(&self) -> &std::path::Path {
         self.dir.path()
     }
 
-    /// Registers an instance of `service` at 127.0.0.1:`port` with the id `service-port`; `more` is merged into the body.
+    /// Registers an instance of `service` at 127.0.0.1:`port` with the id `service-port`; `more` is
+    /// merged into the body.
     pub(crate) async fn register(&self, service: &str, port: u16, more: Value) {
         let mut body =
             json!({"Name": service, "ID": format!("{service}-{port}"), "Address": "127.0.0.1", "Port": port});
@@ -155,10 +179,9 @@ pub(crate) fn consul(dir: &std::path::Path, arguments: &[&str]) {
     assert!(output.status.success(), "consul {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Ports that were free a moment ago.
+/// Ports that no other test gets.
 pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    [(); N].map(|()| ports::free_port())
 }
 
 fn spawn(dir: &std::path::Path, config: &Value, ports: [u16; 3]) -> Child {
@@ -169,7 +192,9 @@ fn spawn(dir: &std::path::Path, config: &Value, ports: [u16; 3]) -> Child {
     let mut command = Command::new("consul");
     command
         .args(["agent", "-dev", "-node=t", "-bind=127.0.0.1", "-client=127.0.0.1", "-log-level=warn"])
-        .args(["-dns-port=-1", "-grpc-port=-1", "-serf-wan-port=-1"])
+        .args(["-grpc-port=-1", "-serf-wan-port=-1"])
+        // A flag would win over the file.
+        .args(config["ports"]["dns"].is_null().then_some("-dns-port=-1"))
         .args([flag("http", ports[0]), flag("serf-lan", ports[1]), flag("server", ports[2])])
         .arg(format!("-config-file={}", file.display()))
         .current_dir(dir)

@@ -10,19 +10,29 @@
 #![allow(clippy::disallowed_types, reason = "locks of test servers, never held over an await")]
 
 pub mod backend;
+pub mod consul;
+pub mod curl;
 pub mod dns;
+pub mod fake_consul;
 pub mod http;
 pub mod load;
+pub mod observed;
 pub mod peers;
 pub mod ports;
+pub mod probe;
 pub mod raw;
+pub mod scripted;
 pub mod tidegate;
 pub mod wait;
 
 pub use self::backend::{Backend, Fault};
+pub(crate) use self::consul::Agent;
+pub use self::curl::{Curl, curl, curl_with};
+pub use self::fake_consul::{FakeConsul, Play};
 pub use self::load::{Load, Report};
 pub use self::peers::{consul_binary, require_peer};
 pub use self::ports::free_port;
 pub use self::raw::{RawClient, RawResponse};
+pub use self::scripted::{Scripted, Step, send};
 pub use self::tidegate::{Tidegate, TidegateProcess};
 pub use self::wait::{eventually, until};

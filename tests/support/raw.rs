@@ -35,6 +35,15 @@ impl RawClient {
         Self { stream, pending: Vec::new(), deadline: DEADLINE }
     }
 
+    /// From another address of this machine, as 127.0.0.2.
+    pub async fn connect_from(from: &str, addr: SocketAddr) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+        let stream = socket.connect(addr).await.unwrap_or_else(|e| panic!("connect to {addr}: {e}"));
+        stream.set_nodelay(true).unwrap();
+        Self { stream, pending: Vec::new(), deadline: DEADLINE }
+    }
+
     /// Another deadline for each read than 10 s.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -85,12 +94,25 @@ impl RawClient {
         }
     }
 
+    /// Sends a request and reads its response.
+    pub async fn ask(&mut self, request: impl AsRef<[u8]>) -> RawResponse {
+        let text = String::from_utf8_lossy(request.as_ref()).into_owned();
+        self.send(request).await;
+        self.response().await.unwrap_or_else(|why| panic!("{text:?}: {why}"))
+    }
+
+    /// The next response's head, for a request that gets no body (HEAD).
+    pub async fn head(&mut self) -> Result<RawResponse, String> {
+        let head = String::from_utf8_lossy(&self.take_through(b"\r\n\r\n").await?).trim_end().to_owned();
+        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(|| head.clone())?;
+        Ok(RawResponse { status, head, body: Vec::new() })
+    }
+
     /// The next response, its body by content-length, chunks, or the end of the connection. 1xx come as
     /// responses of their own.
     pub async fn response(&mut self) -> Result<RawResponse, String> {
-        let head = String::from_utf8_lossy(&self.take_through(b"\r\n\r\n").await?).trim_end().to_owned();
-        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(|| head.clone())?;
-        let mut response = RawResponse { status, head, body: Vec::new() };
+        let mut response = self.head().await?;
+        let status = response.status;
         let chunked = response.header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked"));
         let length = response.header("content-length").and_then(|v| v.parse().ok());
         response.body = match (status, length) {
@@ -158,7 +180,18 @@ impl RawResponse {
         lines.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.trim()).next()
     }
 
+    /// How often a header is there.
+    pub fn count(&self, name: &str) -> usize {
+        let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        lines.filter(|(n, _)| n.eq_ignore_ascii_case(name)).count()
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 }

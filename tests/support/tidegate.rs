@@ -22,11 +22,13 @@ const START: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Tidegate {
     live: String,
-    listeners: Vec<String>,
+    listeners: Vec<(String, SocketAddr)>,
     server: Vec<String>,
     env: Vec<(String, String)>,
     args: Vec<String>,
     state_dir: Option<PathBuf>,
+    program: Option<(PathBuf, Vec<String>)>,
+    admin: Option<(String, PathBuf)>,
 }
 
 /// A running process. Killed when dropped, together with what it started for an upgrade.
@@ -52,17 +54,24 @@ impl Tidegate {
     pub fn new(live: &str) -> Self {
         Self {
             live: live.into(),
-            listeners: vec!["http".into()],
+            listeners: vec![("http".into(), ports::free_addr())],
             server: vec!["threads: 2".into(), "grace_period: 5s".into()],
             env: Vec::new(),
             args: Vec::new(),
             state_dir: None,
+            program: None,
+            admin: None,
         }
     }
 
     /// One more listener.
-    pub fn listener(mut self, name: &str) -> Self {
-        self.listeners.push(name.into());
+    pub fn listener(self, name: &str) -> Self {
+        self.listener_on(name, "127.0.0.1")
+    }
+
+    /// One more listener, on another address of this machine.
+    pub fn listener_on(mut self, name: &str, ip: &str) -> Self {
+        self.listeners.push((name.into(), SocketAddr::new(ip.parse().unwrap(), ports::free_port())));
         self
     }
 
@@ -82,6 +91,18 @@ impl Tidegate {
     /// One more argument after `run -c FILE`.
     pub fn arg(mut self, arg: &str) -> Self {
         self.args.push(arg.into());
+        self
+    }
+
+    /// The admin API on another address of this machine, guarded by the token in a file.
+    pub fn admin_on(mut self, ip: &str, token_file: &Path) -> Self {
+        self.admin = Some((ip.into(), token_file.into()));
+        self
+    }
+
+    /// A program of its own instead of `tidegate run -c FILE`; it finds the file's path in `TIDEGATE_CONFIG`.
+    pub fn program(mut self, path: PathBuf, args: &[&str]) -> Self {
+        self.program = Some((path, args.iter().map(|arg| (*arg).to_owned()).collect()));
         self
     }
 
@@ -122,19 +143,23 @@ impl Tidegate {
     pub fn spawn(self) -> TidegateProcess {
         let dir = tempfile::Builder::new().prefix("tidegate-test-").tempdir().unwrap();
         let admin = ports::free_addr();
-        let listeners: Vec<_> =
-            self.listeners.iter().map(|name| (name.clone(), ports::free_addr())).collect();
+        let listeners = self.listeners.clone();
         let head = self.head(dir.path(), admin, &listeners);
-        fs::write(dir.path().join("tidegate.yaml"), format!("{head}{}", self.live)).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        let config = dir.path().join("tidegate.yaml");
+        fs::write(&config, format!("{head}{}", self.live)).unwrap();
+        let mut command = match &self.program {
+            None => Command::new(env!("CARGO_BIN_EXE_tidegate")),
+            Some((path, _)) => Command::new(path),
+        };
+        match &self.program {
+            None => command.arg("run").arg("-c").arg(&config),
+            Some((_, args)) => command.args(args).env("TIDEGATE_CONFIG", &config),
+        };
         for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("CONSUL_")) {
             command.env_remove(key);
         }
         let out = |name| File::create(dir.path().join(name)).unwrap();
         let child = command
-            .arg("run")
-            .arg("-c")
-            .arg(dir.path().join("tidegate.yaml"))
             .args(&self.args)
             .env("RUST_BACKTRACE", "1")
             .env_remove("NOTIFY_SOCKET")
@@ -162,9 +187,17 @@ impl Tidegate {
         for line in &self.server {
             text.push_str(&format!("  {line}\n"));
         }
-        text.push_str(&format!("admin:\n  address: {admin}\nlisteners:\n"));
+        match &self.admin {
+            None => text.push_str(&format!("admin:\n  address: {admin}\n")),
+            Some((ip, token)) => text.push_str(&format!(
+                "admin:\n  address: '{}'\n  token_file: {}\n",
+                SocketAddr::new(ip.parse().unwrap(), admin.port()),
+                token.display()
+            )),
+        }
+        text.push_str("listeners:\n");
         for (name, addr) in listeners {
-            text.push_str(&format!("  - name: {name}\n    address: {addr}\n"));
+            text.push_str(&format!("  - name: {name}\n    address: '{addr}'\n"));
         }
         text
     }

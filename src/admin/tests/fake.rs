@@ -142,6 +142,11 @@ impl World for Fake {
             last_error: None,
             held: Some("4 to 0 endpoints, for 21 s more".into()),
             from_disk: false,
+            members: 4,
+            degraded: false,
+            index: 42,
+            dropped: 1,
+            dropped_examples: vec!["n1/web-7: port 70000".into()],
         };
         let last_error = Some("127.0.0.1:8600 timed out".into());
         vec![
@@ -174,7 +179,7 @@ impl World for Fake {
             let problem = Problem::new("routes[0].cluster", "unknown cluster `web-v3`");
             return Err(ReloadError::Invalid(vec![problem.clone(), problem]));
         }
-        Ok(Reloaded { generation: 42, needs_upgrade: vec!["listeners".into()] })
+        Ok(Reloaded { generation: 42, needs_upgrade: vec!["listeners".into()], warnings: Vec::new() })
     }
 
     async fn drain(&self, cluster: &str, address: SocketAddr, on: bool) -> Result<Endpoint, DrainError> {

@@ -261,6 +261,7 @@ function sourceState(source) {
   const add = (kind, text, why) => parts.append(pill(kind, text), why ? ` ${why} ` : " ");
   if (source.last_error) add("bad", "failing", source.last_error);
   if (source.held) add("warn", "held", source.held);
+  if (source.dropped) add("warn", "dropped", source.dropped + ": " + (source.dropped_examples || []).join("; "));
   if (source.from_disk) add("warn", "from disk");
   if (!parts.hasChildNodes()) add("good", "heard");
   return parts;

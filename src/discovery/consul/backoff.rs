@@ -1,5 +1,6 @@
-//! How long to leave a failing agent alone: 250 ms doubled each time up to 10 s, of which a random part is waited (full
-//! jitter), so that a fleet of proxies does not come back in step. Some errors know better and set a minimum.
+//! How long to leave a failing agent alone: 250 ms doubled each time up to 10 s, of which a random
+//! part is waited (full jitter), so that a fleet of proxies does not come back in step. Some errors
+//! know better and set a minimum.
 
 use std::time::Duration;
 

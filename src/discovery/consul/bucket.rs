@@ -1,5 +1,6 @@
-//! A token bucket: how often one service may be asked. A burst goes at once (a deploy registers many instances within a
-//! second), steady churn is slowed to the refill rate, so that a flapping check cannot make us a load on Consul.
+//! A token bucket: how often one service may be asked. A burst goes at once (a deploy registers
+//! many instances within a second), steady churn is slowed to the refill rate, so that a flapping
+//! check cannot make us a load on Consul.
 
 use std::time::{Duration, Instant};
 

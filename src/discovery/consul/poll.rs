@@ -1,9 +1,12 @@
-//! The rhythm of one blocking query: what to ask next, what an answer means, how long to wait after a failure. Pure.
+//! The rhythm of one blocking query: what to ask next, what an answer means, how long to wait after
+//! a failure. Pure.
 //!
-//! An answer is *degraded* when its server knows no leader or lags beyond `max_stale`, and for [`UNSURE`] after the index
-//! went back or the agent was away: in those moments a registry tells less than it knows. That holds for the first answer of
-//! all, if it follows a failure: after a reboot the agent may be as young as we are, and our members come from disk. While that lasts, and while
-//! members are held, the query asks with a short wait, so that the first good answer comes soon after it can.
+//! An answer is *degraded* when its server knows no leader or lags beyond `max_stale`, and for
+//! [`UNSURE`] after the index went back or the agent was away: in those moments a registry tells
+//! less than it knows. That holds for the first answer of all, if it follows a failure: after a
+//! reboot the agent may be as young as we are, and our members come from disk. While that lasts,
+//! and while members are held, the query asks with a short wait, so that the first good answer
+//! comes soon after it can.
 
 use std::time::{Duration, Instant};
 
@@ -82,7 +85,8 @@ impl Poll {
         self.bucket.take(now)
     }
 
-    /// The next question. `doubtful`: members are held, or about to be. The first time, the leader is asked afresh.
+    /// The next question. `doubtful`: members are held, or about to be. The first time, the leader
+    /// is asked afresh.
     pub(super) fn ask(&mut self, doubtful: bool, now: Instant) -> Ask {
         let mut consistency = self.timing.consistency;
         if doubtful && !self.confirmed {
@@ -123,7 +127,8 @@ impl Poll {
         }
     }
 
-    /// The content of an applied answer was good too. Until then a body that does not parse keeps its back-off growing.
+    /// The content of an applied answer was good too. Until then a body that does not parse keeps
+    /// its back-off growing.
     pub(super) fn understood(&mut self) {
         self.backoff.reset();
     }

@@ -1,9 +1,11 @@
-//! From Consul's instances to the members of one cluster: which instances, at which address, with which weight. Pure.
+//! From Consul's instances to the members of one cluster: which instances, at which address, with
+//! which weight. Pure.
 //!
-//! Tags and meta are compared here and not by Consul's `filter`: clusters that differ only in those share one watcher, and
-//! Consul's filter language has traps (`matches` is true for a missing key, a bad expression is a 500). A critical instance
-//! stays a member, marked as such: it is what panic mode falls back on. An instance that cannot be used as it is
-//! registered (port 0, a host name for an address) is left out alone, and said.
+//! Tags and meta are compared here and not by Consul's `filter`: clusters that differ only in those
+//! share one watcher, and Consul's filter language has traps (`matches` is true for a missing key,
+//! a bad expression is a 500). A critical instance stays a member, marked as such: it is what panic
+//! mode falls back on. An instance that cannot be used as it is registered (port 0, a host name for
+//! an address) is left out alone, and said.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -63,9 +65,10 @@ fn identity(instance: &Instance) -> String {
     format!("{}/{}", instance.node.node, instance.service.id)
 }
 
-/// As Consul translates addresses itself: the service's tagged address; where the service has no address of its own, the
-/// node's tagged one; else the service's, else the node's. Of `wan` and `wan_ipv4` only the key that is asked for
-/// counts: the agent derives `wan_ipv4` from the plain address even where an explicit `wan` differs.
+/// As Consul translates addresses itself: the service's tagged address; where the service has no
+/// address of its own, the node's tagged one; else the service's, else the node's. Of `wan` and
+/// `wan_ipv4` only the key that is asked for counts: the agent derives `wan_ipv4` from the plain
+/// address even where an explicit `wan` differs.
 fn address(instance: &Instance, rule: &str) -> Result<SocketAddr, String> {
     let (service, node) = (&instance.service, &instance.node);
     let mut host = if service.address.is_empty() { &node.address } else { &service.address };

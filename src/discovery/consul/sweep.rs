@@ -1,12 +1,16 @@
-//! Many services with few connections: two triggers that hang, and a sweep that reads all services when either wakes.
+//! Many services with few connections: two triggers that hang, and a sweep that reads all services
+//! when either wakes.
 //!
-//! `catalog/services` wakes for registrations, `health/state/any` for checks; neither sees everything, both together do. The
-//! second is asked with a filter that nothing passes, so it wakes just the same and answers three bytes. A sweep reads every
-//! service without an index, [`AT_ONCE`] at a time, and skips those whose index did not move. Beside the
-//! triggers a sweep comes every [`EVERY`], for what a trigger may have missed.
+//! `catalog/services` wakes for registrations, `health/state/any` for checks; neither sees
+//! everything, both together do. The second is asked with a filter that nothing passes, so it wakes
+//! just the same and answers three bytes. A sweep reads every service without an index, [`AT_ONCE`]
+//! at a time, and skips those whose index did not move. Beside the triggers a sweep comes every
+//! [`EVERY`], for what a trigger may have missed.
 //!
-//! The bad side: any change in the catalog costs a read of every service here. So sweeps go
-//! through the same token bucket as the questions of one watcher, and take at most a quarter of the time. That is what `max_watchers` trades against connections.
+//! The bad side: any change in the catalog costs a read of every service here. So sweeps go through
+//! the same token bucket as the questions of one watcher, and take at most a quarter of the time
+//! (with a thousand services a change may wait a second or two). That is what `max_watchers` trades
+//! against connections.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +30,8 @@ use crate::discovery::{Quality, Stop, stopped};
 
 const AT_ONCE: usize = 8;
 const EVERY: Duration = Duration::from_secs(60);
+/// After a sweep that a trigger asked for, how many times its length to rest.
+const REST: u32 = 3;
 /// How soon to look again while removals are held or doubted.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -80,32 +86,34 @@ impl Sweep {
             triggers.spawn(trigger.run(self.shared.clone(), self.datacenter.clone(), self.wake.clone()));
         }
         let wake = self.wake.clone();
+        let mut triggered = false;
         loop {
             let started = now();
             let swept = tokio::select! {
                 swept = self.sweep() => swept,
                 () = stopped(&mut stop) => return,
             };
-            let rest = (now() - started) * 3;
+            // Sweeps that nobody asked for are rare enough; one right after them need not wait.
+            let rest = if triggered { (now() - started) * REST } else { Duration::ZERO };
             let (least, most) = match swept {
                 Ok(()) => (rest.max(self.bucket.take(now())), self.patience()),
                 Err(error) => {
                     let wait = self.backoff.after(&error, &mut self.rng);
-                    (rest.min(EVERY).max(wait), wait)
+                    (wait, wait)
                 }
             };
             let due = async {
                 tokio::time::sleep(least).await;
                 tokio::select! {
-                    () = wake.notified() => {}
-                    _ = self.wanted.changed() => {}
-                    () = tokio::time::sleep(most.saturating_sub(least)) => {}
+                    () = wake.notified() => true,
+                    _ = self.wanted.changed() => true,
+                    () = tokio::time::sleep(most.saturating_sub(least)) => false,
                 }
             };
-            tokio::select! {
-                () = due => {}
+            triggered = tokio::select! {
+                triggered = due => triggered,
                 () = stopped(&mut stop) => return,
-            }
+            };
         }
     }
 
@@ -120,7 +128,8 @@ impl Sweep {
         }
     }
 
-    /// Reads every service once. An error that is not about one service ends the sweep, and all are told.
+    /// Reads every service once. An error that is not about one service ends the sweep, and all are
+    /// told.
     async fn sweep(&mut self) -> Result<(), Error> {
         let wanted = self.wanted.borrow_and_update().clone();
         self.known.retain(|key, _| wanted.contains_key(key));

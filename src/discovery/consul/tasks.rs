@@ -1,8 +1,9 @@
-//! Which tasks run for which services, and how a new wish list becomes them with the fewest changes.
+//! Which tasks run for which services, and how a new wish list becomes them with the fewest
+//! changes.
 //!
-//! A service that is watched stays watched; a new one is watched while there is room, else swept. A swept one moves to a
-//! watcher when a place becomes free, since that costs nothing that hangs. Each datacenter that has swept services
-//! has one [`Sweep`].
+//! A service that is watched stays watched; a new one is watched while there is room, else swept. A
+//! swept one moves to a watcher when a place becomes free, since that costs nothing that hangs.
+//! Each datacenter that has swept services has one [`Sweep`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The whole path (hub, watchers, keeper) against a scripted Consul: whatever it does, the last good set stays.
+//! The whole path (hub, watchers, keeper) against a scripted Consul: whatever it does, the last
+//! good set stays.
 
 mod fake;
 
@@ -104,7 +105,8 @@ impl Bed {
         panic!("only {:?}", self.fake.requests().await);
     }
 
-    /// Lets a fault happen, checks that it is counted and changes nothing, and that a good answer ends it.
+    /// Lets a fault happen, checks that it is counted and changes nothing, and that a good answer
+    /// ends it.
     async fn survives(fault: Reply, kind: &str) {
         let bed = Self::serving().await;
         bed.fake.script([fault]).await;
@@ -278,7 +280,7 @@ async fn a_reload_keeps_the_query_in_flight() {
     let mut bed = Bed::serving().await;
     bed.requests(2).await;
     let mut live = Live::clone(&bed.live.borrow());
-    live.clusters.insert(name("odd"), cluster("WEB", &["odd"]));
+    live.clusters.insert(name("odd"), cluster("web", &["odd"]));
     live.consul.empty_hold = Span::secs(0);
     bed.live.send_replace(Arc::new(live.clone()));
     bed.until_of("odd", |s| s.members == 1).await;
@@ -313,4 +315,49 @@ async fn beyond_max_watchers_services_are_swept() {
     assert_eq!(of("/v1/health/service/web"), 1);
     assert_eq!(of("/v1/health/service/zebra"), 0);
     assert_eq!((of("/v1/catalog/services"), of("/v1/health/state/any")), (1, 1), "{requests:?}");
+}
+
+#[tokio::test]
+async fn an_outage_changes_nothing_for_swept_services() {
+    let bed = Bed::new(|live| {
+        live.consul.max_watchers = 1;
+        live.clusters.insert(name("second"), cluster("zebra", &["odd"]));
+    })
+    .await;
+    bed.fake.script([good(50, &[1, 2])]).await;
+    bed.until_of("second", |s| s.members == 1).await;
+    bed.fake.down(Some(status("500 Internal Server Error", JSON, "[]"))).await;
+    let during = bed.until_of("second", |s| s.errors.contains_key("status_500")).await;
+    assert_eq!((during.members, during.held), (1, 0));
+    // The agent comes back as a younger self: what it adds counts, what it lacks is held.
+    bed.fake.down(None).await;
+    bed.fake.script([good(9, &[3])]).await;
+    let after = bed.until_of("second", |s| s.members == 2).await;
+    assert_eq!((after.held, after.degraded, after.index), (1, true, 9));
+}
+
+#[tokio::test]
+async fn a_cluster_with_another_question_starts_anew() {
+    let mut bed = Bed::serving().await;
+    bed.updates.recv().await.unwrap();
+    bed.fake.script([Reply::Stall(String::new())]).await;
+    let mut live = Live::clone(&bed.live.borrow());
+    live.clusters.insert(name("web"), cluster("other", &["odd"]));
+    bed.live.send_replace(Arc::new(live));
+    // The fake has one body for all services. No removal is held: the members of `web` are not
+    // those of `other`.
+    let update = bed.updates.recv().await.unwrap();
+    assert_eq!((update.cause.as_str(), update.members.len()), ("consul: other: 1 added", 1));
+    assert_eq!(bed.until(|s| s.members == 1).await.held, 0);
+}
+
+#[test]
+fn no_config_opens_more_connections_than_an_agent_takes() {
+    let of = |address: &str, max_watchers| {
+        let address = Some(address.to_owned());
+        let consul = live::Consul { address, max_watchers, ..live::Consul::default() };
+        Setup::new(&consul, &|_| None).max_watchers
+    };
+    assert_eq!((of("h:1", 0), of("h:1", 100), of("h:1", 5000)), (1, 100, 160));
+    assert_eq!(of("https://h:1", 5000), 220);
 }

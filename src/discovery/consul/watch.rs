@@ -1,6 +1,7 @@
 //! The watcher of one service: a blocking query after another.
 //!
-//! While a query hangs, the watcher still takes new subscribers and tells them what it knows, without touching the query.
+//! While a query hangs, the watcher still takes new subscribers and tells them what it knows,
+//! without touching the query.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,20 +1,22 @@
 //! The removal guard: which members that an answer no longer names stay for a while. Pure.
 //!
-//! A registry can be alive and wrong: an agent restarted empty, a token that lapsed, a server that lags. All of these look like
-//! a normal answer that names fewer instances. What they never do is invent instances. So what an answer adds or changes counts
-//! at once (weights, tags, critical, maintenance: those are explicit words), and only removals are doubted:
+//! A registry can be alive and wrong: an agent restarted empty, a token that lapsed, a server that
+//! lags. All of these look like a normal answer that names fewer instances. What they never do is
+//! invent instances. So what an answer adds or changes counts at once (weights, tags, critical,
+//! maintenance: those are explicit words), and only removals are doubted:
 //!
 //! - of a degraded source: held until its next good answer;
 //! - all of them at once: held for `empty_hold`;
-//! - more than `max_removal_percent` of at least four, leaving fewer than before: held for `shrink_hold`. A rollout that
-//!   replaces every instance one for one is not a shrink.
+//! - more than `max_removal_percent` of at least four, leaving fewer than before: held for
+//!   `shrink_hold`. A rollout that replaces every instance one for one is not a shrink.
 //!
-//! A hold counts from the first answer without the member, so a change of reason does not add up. It ends by an answer that
-//! names the member again, by its time while the source is heard, or by an answer that gives no reason to
-//! hold. While the source cannot be heard at all, no hold ends.
+//! A hold counts from the first answer without the member, so a change of reason does not add up.
+//! It ends by an answer that names the member again, by its time while the source is heard, or by
+//! an answer that gives no reason to hold. While the source cannot be heard at all, no hold ends.
 //!
-//! The bad side: the last instance of a service that is really gone gets requests for `empty_hold`; the active check, outlier
-//! ejection and retries carry those. A service that is scaled to zero on purpose sets `empty_hold: 0`.
+//! The bad side: the last instance of a service that is really gone gets requests for `empty_hold`;
+//! the active check, outlier ejection and retries carry those. A service that is scaled to zero on
+//! purpose sets `empty_hold: 0`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -121,7 +123,8 @@ impl Guard {
             let since = before.get(&address).map_or(now, |hold| hold.since);
             let until = match verdict {
                 Verdict::Apply => continue,
-                Verdict::HoldFor(time) => Some(since + time),
+                // A hold beyond the end of time is one without an end.
+                Verdict::HoldFor(time) => since.checked_add(time),
                 Verdict::HoldOn => None,
             };
             if until.is_none_or(|until| until > now) {
@@ -138,7 +141,8 @@ impl Guard {
         if waiting { self.answer(self.said.clone(), Quality::Good, now) } else { None }
     }
 
-    /// The source cannot be heard: holds wait for its next answer, since an absence was only doubted, never confirmed.
+    /// The source cannot be heard: holds wait for its next answer, since an absence was only
+    /// doubted, never confirmed.
     pub fn lost(&mut self) {
         self.held.values_mut().for_each(|hold| hold.until = None);
     }
@@ -178,7 +182,8 @@ impl Guard {
         }
     }
 
-    /// Serves what was said and what is held, if that differs from before. The first set always differs.
+    /// Serves what was said and what is held, if that differs from before. The first set always
+    /// differs.
     fn serve(&mut self) -> Option<Change> {
         let old = self.served.take();
         let kept = old.iter().flat_map(|m| m.iter()).filter(|m| self.held.contains_key(&m.address));

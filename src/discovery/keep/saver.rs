@@ -1,6 +1,7 @@
-//! When the state goes to disk: soon after a change, but at most every [`EVERY`]; now and then without one, so that the
-//! age on disk says when the source was last heard; and at the end. Writing happens on the blocking pool, one at a time.
-//! A failed write is logged and tried again with the next change: the members in memory do not depend on it.
+//! When the state goes to disk: soon after a change, but at most every [`EVERY`]; now and then
+//! without one, so that the age on disk says when the source was last heard; and at the end.
+//! Writing happens on the blocking pool, one at a time. A failed write is logged and tried again
+//! with the next change: the members in memory do not depend on it.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -12,7 +13,8 @@ use crate::discovery::disk;
 /// The shortest time between two writes.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
 
-/// The longest time between two writes while a source is heard. It bounds how much older than true an age on disk may be.
+/// The longest time between two writes while a source is heard. It bounds how much older than true
+/// an age on disk may be.
 const REFRESH: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
@@ -37,7 +39,8 @@ impl Saver {
         }
     }
 
-    /// A source was heard. The first time too: what came from disk may be right, but its age there is not any more.
+    /// A source was heard. The first time too: what came from disk may be right, but its age there
+    /// is not any more.
     pub(super) fn heard(&mut self, now: Instant) {
         if self.last.is_none_or(|last| now.saturating_duration_since(last) >= REFRESH) {
             self.changed(now);

@@ -1,15 +1,16 @@
 //! What is known of each source, for `/v1/sources`, metrics and readiness.
 //!
-//! The keeper writes, the admin API and `control` read, at scrape pace; no request touches it, so a plain lock does. Times are
-//! kept as instants and turned into ages when somebody asks, so that an age grows while nothing happens:
-//! a source that hangs shows as a growing `last_success_age_seconds`, not as a figure that stopped.
+//! The keeper writes, the admin API and `control` read, at scrape pace; no request touches it, so a
+//! plain lock does. Times are kept as instants and turned into ages when somebody asks, so that an
+//! age grows while nothing happens: a source that hangs shows as a growing
+//! `last_success_age_seconds`, not as a figure that stopped.
 
 #[expect(clippy::disallowed_types, reason = "off the request path: written per answer, read per scrape")]
 use std::sync::Mutex;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -30,7 +31,8 @@ pub struct SourceStatus {
     pub members: usize,
     /// How many of them are served only because their removal is held.
     pub held: usize,
-    /// Since the last proper answer, a degraded one included. None: there was none in the life of this process.
+    /// Since the last proper answer, a degraded one included. For members from disk, since the
+    /// answer that an earlier process had. None: there was none.
     pub last_success_age_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<LastError>,
@@ -74,6 +76,8 @@ pub(crate) struct Record {
     pub members: usize,
     pub held: usize,
     pub success: Option<Instant>,
+    /// How old that success was at its instant: not zero for members from disk.
+    pub age_then: Duration,
     pub error: Option<(&'static str, String, Instant)>,
     pub updates: u64,
     pub errors: BTreeMap<&'static str, u64>,
@@ -94,14 +98,15 @@ impl Statuses {
         self.lock().iter().map(|(cluster, record)| record.at(cluster, now)).collect()
     }
 
-    /// The clusters that had no answer of any kind yet, from the source or from disk. Knows of a cluster only once its source
-    /// was started; at start-up ask [`Statuses::awaiting_of`].
+    /// The clusters that had no answer of any kind yet, from the source or from disk. Knows of a
+    /// cluster only once its source was started; at start-up ask [`Statuses::awaiting_of`].
     pub fn awaiting(&self) -> Vec<Name> {
         let records = self.lock();
         records.iter().filter(|(_, r)| r.origin.is_none()).map(|(cluster, _)| cluster.clone()).collect()
     }
 
-    /// The clusters of `live` that are discovered and had no answer of any kind yet, started or not.
+    /// The clusters of `live` that are discovered and had no answer of any kind yet, started or
+    /// not.
     pub fn awaiting_of(&self, live: &Live) -> Vec<Name> {
         let records = self.lock();
         let discovered = live.clusters.iter().filter(|(_, c)| c.consul.is_some() || c.dns.is_some());
@@ -138,7 +143,7 @@ impl Record {
             cluster: cluster.clone(),
             members: self.members,
             held: self.held,
-            last_success_age_seconds: self.success.map(age),
+            last_success_age_seconds: self.success.map(|then| age(then) + self.age_then.as_secs_f64()),
             last_error: self.error.as_ref().map(|(kind, what, then)| LastError {
                 kind,
                 what: what.clone(),

@@ -149,13 +149,45 @@ async fn the_next_life_starts_from_disk() {
     assert_eq!(bed.update().await, ("disk: web: 2 members".into(), vec![1, 2]));
     let status = bed.status().await;
     assert_eq!((status.origin, status.degraded), (Some(Origin::Disk), true));
-    assert_eq!(status.last_success_age_seconds, None);
+    assert!(status.last_success_age_seconds.is_some_and(|age| age < 60.0));
     assert_eq!(bed.statuses.awaiting(), [name("b")]);
     answers.members(set([2, 9]), Quality::Good, now());
     assert_eq!(bed.update().await, ("consul: web: 1 added, 1 removed".into(), vec![2, 9]));
     assert_eq!(bed.status().await.origin, Some(Origin::Live));
     bed.end().await;
     assert_eq!(disk::load(dir.path()).unwrap().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn members_from_disk_are_as_old_as_they_are_and_not_too_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let stored = |age| disk::Stored { spec: "one".into(), heard_at: unix_now() - age, members: set([1]) };
+    let state = [(name("a"), stored(1800)), (name("b"), stored(3700))];
+    disk::save(dir.path(), &state.into()).unwrap();
+    let bed = Bed::new(Some(dir.path().into()));
+    bed.begin("a", 1, "one");
+    bed.begin("b", 2, "one");
+    let age = bed.status().await.last_success_age_seconds.unwrap();
+    assert!((1800.0..1860.0).contains(&age), "{age}");
+    assert_eq!(bed.statuses.awaiting(), [name("b")]);
+    bed.end().await;
+    assert_eq!(disk::load(dir.path()).unwrap().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn members_are_on_disk_before_the_process_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bed = Bed::new(Some(dir.path().into()));
+    bed.begin("a", 1, "one").members(set([1, 2]), Quality::Good, now());
+    bed.update().await;
+    for _ in 0..500 {
+        if let Ok(Some(state)) = disk::load(dir.path()) {
+            assert_eq!((state[&name("a")].members.len(), bed.task.is_finished()), (2, false));
+            return bed.end().await;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nothing was written within 5 s");
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// Shortened from a real answer of Consul 1.8.7: an external node, a full instance with a warning, one in maintenance, one
-/// with IPv6 that is critical, one with port 0 and a host name.
+/// Shortened from a real answer of Consul 1.8.7: an external node, a full instance with a warning,
+/// one in maintenance, one with IPv6 that is critical, one with port 0 and a host name.
 const SAMPLE: &str = r#"[
   {"Node": {"ID": "", "Node": "ext-node", "Address": "192.0.2.10", "Datacenter": "dc1",
      "TaggedAddresses": {"lan": "192.0.2.10", "wan": "198.51.100.10"}},

@@ -1,5 +1,5 @@
-//! A scripted Consul on loopback: one reply a request, in order; without a script it behaves (a read with index 0 gets the last
-//! good body, a blocking query hangs).
+//! A scripted Consul on loopback: one reply a request, in order; without a script it behaves (a
+//! read with index 0 gets the last good body, a blocking query hangs).
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -27,6 +27,7 @@ pub(super) enum Reply {
 struct State {
     script: VecDeque<Reply>,
     good: Option<Reply>,
+    down: Option<Reply>,
     requests: Vec<String>,
 }
 
@@ -59,6 +60,12 @@ impl Fake {
         self.news.notify_waiters();
     }
 
+    /// From now on this is the reply to everything, until None.
+    pub(super) async fn down(&self, reply: Option<Reply>) {
+        self.state.lock().await.down = reply;
+        self.news.notify_waiters();
+    }
+
     /// The request targets so far.
     pub(super) async fn requests(&self) -> Vec<String> {
         self.state.lock().await.requests.clone()
@@ -71,7 +78,7 @@ impl Fake {
         let reply = loop {
             let news = self.news.notified();
             let mut state = self.state.lock().await;
-            let scripted = state.script.pop_front();
+            let scripted = state.down.clone().or_else(|| state.script.pop_front());
             let reply = scripted.or_else(|| state.good.clone().filter(|_| !hangs));
             if let Some(reply @ Reply::Good(..)) = &reply {
                 state.good = Some(reply.clone());

@@ -128,6 +128,14 @@ fn holds_can_be_off() {
 }
 
 #[test]
+fn a_hold_can_be_for_ever() {
+    let (mut guard, now) = serving([1]);
+    guard.set_rules(Rules { empty_hold: Duration::MAX, ..Rules::default() });
+    guard.answer(set([]), Quality::Good, now);
+    assert_eq!((guard.held(), guard.due(), guard.unchanged(now + 1000 * SEC)), (1, None, None));
+}
+
+#[test]
 fn a_set_from_disk_is_judged_like_any_other() {
     let now = tokio::time::Instant::now().into_std();
     let mut guard = Guard::new(Rules::default());
@@ -139,8 +147,8 @@ fn a_set_from_disk_is_judged_like_any_other() {
 }
 
 proptest! {
-    /// Whatever comes: what the last answer names is served as it says; a held member was served before; and some time
-    /// after a good answer exactly that answer is served.
+    /// Whatever comes: what the last answer names is served as it says; a held member was served
+    /// before; and some time after a good answer exactly that answer is served.
     #[test]
     fn holds_keep_but_never_invent(
         answers in prop::collection::vec((prop::collection::btree_set(1_u16..12, 0..12), 0_u8..4, 0_u64..40), 1..30),

@@ -1,10 +1,13 @@
 //! The kit tested: what the other tests believe of it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod support;
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::support::{Backend, Fault, Load, RawClient, Tidegate, eventually, http, ports, until};
+use self::support::{Backend, Fault, Load, RawClient, Tidegate, eventually, http, ports, until};
 
 #[tokio::test]
 async fn a_backend_says_who_it_is_and_what_it_got() {

@@ -1,0 +1,131 @@
+//! The config file, read and compiled beside the writer's loop.
+//!
+//! A large file takes milliseconds of one core, and a file on a network that hangs takes for ever; members must wait for
+//! neither. One reading runs at a time. Who asks while it runs may have changed the file after it was read, so the file is read
+//! once more afterwards, for all of those together.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::{Boot, Config, Live, Problem, load};
+use crate::control::{Applied, Rejected};
+use crate::observe::access::AccessLog;
+use crate::snapshot::compile::{Plan, Surroundings};
+use crate::snapshot::{Cell, Snapshot};
+
+/// How long a file may take to be read and compiled before the reload is refused. The reading itself cannot be stopped.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Who asked for a reload and wants to know how it went.
+pub(super) type Reply = oneshot::Sender<Result<Applied, Rejected>>;
+
+/// One or more wishes for a reload.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// What the first of them gave as its reason.
+    pub(super) cause: &'static str,
+    pub(super) replies: Vec<Reply>,
+}
+
+/// A config that holds together.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) boot: Boot,
+    pub(super) plan: Plan,
+    /// The running one where the config does not move it.
+    pub(super) access_log: Arc<AccessLog>,
+}
+
+type Outcome = Result<Candidate, Vec<Problem>>;
+
+/// Reads when asked.
+#[derive(Debug)]
+pub(super) struct Reader {
+    /// None: the config is built in.
+    file: Option<PathBuf>,
+    around: Arc<Surroundings>,
+    cell: Arc<Cell>,
+    running: Option<Running>,
+    next: Option<Request>,
+}
+
+#[derive(Debug)]
+struct Running {
+    request: Request,
+    task: JoinHandle<Outcome>,
+    deadline: Instant,
+}
+
+// === impl Reader ===
+
+impl Reader {
+    pub(super) fn new(file: Option<PathBuf>, around: Arc<Surroundings>, cell: Arc<Cell>) -> Self {
+        Self { file, around, cell, running: None, next: None }
+    }
+
+    /// Reads the file, now or after the reading that runs.
+    pub(super) fn ask(&mut self, cause: &'static str, reply: Option<Reply>) {
+        let request = Request { cause, replies: reply.into_iter().collect() };
+        match (&self.running, &mut self.next) {
+            (None, _) => self.start(request),
+            (Some(_), Some(next)) => next.replies.extend(request.replies),
+            (Some(_), next) => *next = Some(request),
+        }
+    }
+
+    /// Waits for the reading that runs, and starts the next. Never returns where nothing was asked. May be dropped and
+    /// called again.
+    pub(super) async fn done(&mut self) -> (Request, Outcome) {
+        let Some(running) = &mut self.running else { return std::future::pending().await };
+        let failed = |what: String| Err(vec![Problem::new("", what)]);
+        let outcome = match timeout_at(running.deadline, &mut running.task).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => failed(format!("the config could not be compiled: {error}")),
+            Err(_) => failed(format!("the config file could not be read within {PATIENCE:?}")),
+        };
+        let request = self.running.take().map(|running| running.request);
+        if let Some(next) = self.next.take() {
+            self.start(next);
+        }
+        // Always there: it was looked at above.
+        (request.unwrap_or(Request { cause: "", replies: Vec::new() }), outcome)
+    }
+
+    fn start(&mut self, request: Request) {
+        let (around, snapshot) = (self.around.clone(), self.cell.load());
+        let task = match self.file.clone() {
+            Some(file) => tokio::task::spawn_blocking(move || read(&file, &around, &snapshot)),
+            None => tokio::spawn(async {
+                let what = "this process runs a built-in config; there is no file to reload";
+                Err(vec![Problem::new("", what)])
+            }),
+        };
+        self.running = Some(Running { request, task, deadline: Instant::now() + PATIENCE });
+    }
+}
+
+/// Reads and compiles. `running`: what serves now. Blocks.
+fn read(file: &Path, around: &Surroundings, running: &Snapshot) -> Outcome {
+    let compiled =
+        |config: &Config| Plan::new(Arc::new(config.live.clone()), around).err().unwrap_or_default();
+    let (Config { boot, live }, places) = load::file_and(file, compiled)?;
+    let access_log = match running.access_log_of(&live) {
+        Some(log) => log,
+        None => open_log(&live, around).map_err(|problems| places.place(problems))?,
+    };
+    let plan = Plan::new(Arc::new(live), around).map_err(|problems| places.place(problems))?;
+    Ok(Candidate { boot, plan, access_log })
+}
+
+/// Opens the access log that a config names.
+pub(super) fn open_log(live: &Live, around: &Surroundings) -> Result<Arc<AccessLog>, Vec<Problem>> {
+    let dropped = around.metrics.access_log_dropped();
+    AccessLog::new(&live.access_log, dropped).map(Arc::new).map_err(|why| {
+        vec![Problem::new("access_log.path", format!("cannot open `{}`: {why}", live.access_log.path))]
+    })
+}

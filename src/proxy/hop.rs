@@ -1,0 +1,125 @@
+//! Fields that belong to one connection and end with it (RFC 9110 7.6.1).
+//!
+//! Pingora takes the standard ones out of requests, and those that the client's `connection` names; but it does so on the
+//! copy that goes to the endpoint, after filters and phases of ours have added to the request. A client that names
+//! `x-user` could so take out what a filter put in. So what it names is taken out of the request here, before
+//! anything looks at it, and the names are forgotten.
+//!
+//! Names that a client has no business with (`host`, `x-forwarded-for`, ...) stay named: Pingora answers 400 to those, and to lists
+//! that are too long or are none.
+
+use http::{HeaderName, HeaderValue, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+
+/// What `connection` may say that names no other field, or one that Pingora sees to.
+const OPTIONS: [&str; 5] = ["close", "keep-alive", "upgrade", "te", "http2-settings"];
+
+/// What frames a message is not taken out at its word.
+const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
+
+/// Pingora handles `connection`, `transfer-encoding` and `upgrade` of a response itself.
+const OF_RESPONSES: [&str; 2] = ["keep-alive", "proxy-connection"];
+
+/// Pingora's limit, after which it answers 400.
+const MOST: usize = 10;
+
+/// Takes the fields out of a request that its `connection` names.
+pub(super) fn request(request: &mut RequestHeader) {
+    let named = named(&request.headers);
+    if named.is_empty() || named.len() >= MOST || !named.iter().all(may_go) {
+        return;
+    }
+    let kept: Vec<_> = tokens(&request.headers).filter(|token| is_option(token)).collect();
+    let kept = HeaderValue::from_str(&kept.join(", "));
+    for name in &named {
+        request.remove_header(name.as_str());
+    }
+    request.remove_header(&header::CONNECTION);
+    if let Ok(kept) = kept
+        && !kept.is_empty()
+    {
+        // A header that was just taken out has room again.
+        let _ = request.insert_header(header::CONNECTION, kept);
+    }
+}
+
+/// Takes the fields out of a response that stay between the endpoint and us.
+pub(super) fn response(response: &mut ResponseHeader) {
+    for name in named(&response.headers) {
+        if !FRAMING.contains(&name.as_str()) {
+            response.remove_header(name.as_str());
+        }
+    }
+    for name in OF_RESPONSES {
+        if response.headers.contains_key(name) {
+            response.remove_header(name);
+        }
+    }
+}
+
+/// The fields that `connection` names. Nothing is allocated for what it usually says.
+fn named(headers: &http::HeaderMap) -> Vec<String> {
+    tokens(headers).filter(|token| !is_option(token)).map(str::to_ascii_lowercase).collect()
+}
+
+fn tokens(headers: &http::HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(header::CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|text| text.split(',')).map(str::trim).filter(|token| !token.is_empty())
+}
+
+fn is_option(token: &str) -> bool {
+    OPTIONS.iter().any(|option| token.eq_ignore_ascii_case(option))
+}
+
+/// Whether a client may name a field: one of its own making.
+fn may_go(name: &String) -> bool {
+    let ours = name == "host" || name == "connection" || name.starts_with("x-forwarded-");
+    !ours && !FRAMING.contains(&name.as_str()) && HeaderName::from_bytes(name.as_bytes()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(lines: &[(&'static str, &str)]) -> Vec<(String, String)> {
+        let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+        for (name, value) in lines {
+            head.append_header(*name, *value).unwrap();
+        }
+        request(&mut head);
+        let text = |v: &HeaderValue| v.to_str().unwrap().to_owned();
+        head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
+    }
+
+    #[test]
+    fn what_a_client_names_goes_and_is_forgotten() {
+        let kept =
+            after(&[("connection", "keep-alive, X-A"), ("x-a", "1"), ("x-b", "2"), ("connection", "x-c")]);
+        assert_eq!(kept, [("x-b".into(), "2".into()), ("connection".into(), "keep-alive".into())]);
+        assert_eq!(after(&[("connection", "x-a"), ("x-a", "1")]), []);
+    }
+
+    #[test]
+    fn what_it_may_not_name_is_left_to_be_refused() {
+        for named in ["host", "x-a, X-Forwarded-Host", "x-forwarded-for", "content-length", "a b", ":path"] {
+            let kept = after(&[("connection", named), ("x-a", "1")]);
+            assert_eq!(kept.len(), 2, "{named}: {kept:?}");
+        }
+        let many = ["x"; 12].join(",");
+        assert_eq!(after(&[("connection", &many)]).len(), 1);
+    }
+
+    #[test]
+    fn responses_lose_theirs_too() {
+        let mut head = ResponseHeader::build(200, None).unwrap();
+        for (name, value) in
+            [("connection", "x-hop, content-length"), ("x-hop", "1"), ("content-length", "2")]
+        {
+            head.append_header(name, value).unwrap();
+        }
+        head.append_header("keep-alive", "timeout=5").unwrap();
+        response(&mut head);
+        let names: Vec<_> = head.headers.keys().map(ToString::to_string).collect();
+        assert_eq!(names, ["connection", "content-length"]);
+    }
+}
