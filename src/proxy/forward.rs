@@ -5,10 +5,12 @@
 
 use http::{HeaderValue, header};
 use pingora::http::RequestHeader;
+use pingora::protocols::SocketDigest;
 use pingora::{ErrorType, OrErr, Result};
 use pingora_proxy::Session;
 
 use crate::proxy::ctx::RequestCtx;
+use crate::proxy::tap;
 
 /// Headers by which a client could pretend to be a proxy.
 const PRETENSIONS: [&str; 4] = ["forwarded", "x-forwarded-port", "x-forwarded-prefix", "x-real-ip"];
@@ -16,13 +18,13 @@ const PRETENSIONS: [&str; 4] = ["forwarded", "x-forwarded-port", "x-forwarded-pr
 /// Turns the client's request into the endpoint's.
 pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     let Some((forward, _)) = ctx.forward() else { return Ok(()) };
-    for name in PRETENSIONS {
-        if request.headers.contains_key(name) {
-            request.remove_header(name);
-        }
+    // One look at each name is cheaper than a look-up of each pretension.
+    if request.headers.keys().any(|name| PRETENSIONS.contains(&name.as_str())) {
+        PRETENSIONS.iter().for_each(|name| drop(request.remove_header(*name)));
     }
-    if let Some(client) = session.client_addr().and_then(|a| a.as_inet()) {
-        request.insert_header("x-forwarded-for", address(client.ip()))?;
+    let client = tap::client(session).or_else(|| client(session.digest()?.socket_digest.as_deref()?));
+    if let Some(client) = client {
+        request.insert_header("x-forwarded-for", client)?;
     }
     request.insert_header("x-forwarded-proto", HeaderValue::from_static("http"))?;
     let host = request.headers.get(header::HOST).cloned();
@@ -43,7 +45,8 @@ pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &Requ
     Ok(())
 }
 
-/// An IPv4 address that came over an IPv6 socket is written as IPv4.
-fn address(ip: std::net::IpAddr) -> String {
-    ip.to_canonical().to_string()
+/// The client's address as a header. An IPv4 address that came over an IPv6 socket is written as IPv4.
+pub(super) fn client(socket: &SocketDigest) -> Option<HeaderValue> {
+    let ip = socket.peer_addr()?.as_inet()?.ip().to_canonical();
+    HeaderValue::from_str(&ip.to_string()).ok()
 }
