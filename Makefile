@@ -47,15 +47,17 @@ fmt: ## format the code
 doc: ## the manual: the crate's documentation
 	$(CARGO) doc --no-deps --open
 
-bench: ## instruction counts of the pure cores
+bench: ## instruction counts and times of the pure cores
 	@.ci/packages bench
-	@command -v gungraun-runner >/dev/null || $(CARGO) install --locked gungraun-runner --version 0.20.0
-	$(CARGO) bench --features bench --bench cores
+	@command -v gungraun-runner >/dev/null || \
+	  $(CARGO) install --locked gungraun-runner --version 0.20.0 --root target/peers
+	$(CARGO) bench --bench times
+	$(CARGO) bench --bench cores >target/bench-cores.txt
+	@awk -f benches/cores/table.awk target/bench-cores.txt
 
 bench-e2e: ## CPU time per request beside a bare Pingora proxy, in one run
 	@.ci/packages bench
-	$(CARGO) build --release --features bench --bin tidegate --bin bench-e2e
-	target/release/bench-e2e
+	$(CARGO) bench --bench e2e
 
 clean: ## remove what was built
 	$(CARGO) clean

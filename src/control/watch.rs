@@ -41,38 +41,52 @@ impl Stamp {
 /// `read`: the file as it was when the running config was read. A change between then and now is found by it.
 pub async fn file(file: PathBuf, read: Stamp, inbox: Inbox, mut stop: Stop) {
     let (send, mut events) = mpsc::unbounded_channel();
-    let _watcher = match watcher(&file, send) {
-        Ok(watcher) => watcher,
+    let mut watching = match watcher(&file, send.clone()) {
+        Ok(watching) => watching,
         Err(error) => {
             warn!(%error, file = %file.display(), "cannot watch the config file; reload it by SIGHUP");
             return;
         }
     };
-    if Stamp::of(&file) != read {
-        inbox.reload_soon("file");
-    }
+    let mut seen = read;
     loop {
+        let now = Stamp::of(&file);
+        if now != seen {
+            seen = now;
+            debug!(file = %file.display(), "the config file changed");
+            inbox.reload_soon("file");
+            // A link may point to another folder now.
+            if let Ok(anew) = watcher(&file, send.clone()) {
+                watching = anew;
+            }
+        }
         tokio::select! {
             event = events.recv() => if event.is_none() { return },
             changed = stop.changed() => if changed.is_err() || *stop.borrow() { return } else { continue },
         }
         while let Ok(Some(())) = timeout(QUIET, events.recv()).await {}
-        debug!(file = %file.display(), "the config file changed");
-        inbox.reload_soon("file");
     }
 }
 
+/// Hears of anything in the folders that could change the file: its own, and where it is a link that of its target.
+/// Whether the file did change is seen by its [`Stamp`], which follows links; names in the events do not tell, since a
+/// link somewhere on the way may be what is replaced, as Kubernetes does with its config maps.
 fn watcher(file: &Path, send: mpsc::UnboundedSender<()>) -> notify::Result<RecommendedWatcher> {
-    let name = file.file_name().map(std::ffi::OsStr::to_owned);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let Ok(event) = event else { return };
-        let ours = event.paths.iter().any(|path| path.file_name() == name.as_deref());
-        if ours && !event.kind.is_access() {
+        if event.is_ok_and(|event| !event.kind.is_access()) {
             let _ = send.send(());
         }
     })?;
-    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    let folder = |file: &Path| match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let own = folder(file);
+    watcher.watch(&own, RecursiveMode::NonRecursive)?;
+    let target = file.canonicalize().map(|target| folder(&target)).ok();
+    if let Some(target) = target.filter(|target| own.canonicalize().is_ok_and(|own| own != *target)) {
+        watcher.watch(&target, RecursiveMode::NonRecursive)?;
+    }
     Ok(watcher)
 }
 

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
@@ -22,8 +22,8 @@ use crate::route::{RequestView, Router};
 use crate::snapshot::table::Forward;
 use crate::snapshot::{Action, Route};
 
-/// How long an idle connection to a client is kept, in seconds.
-pub const KEEPALIVE: u64 = 75;
+/// What tells Pingora to keep a connection without a timer of its own: [`tap`] ends idle ones.
+const KEEP: u64 = 0;
 
 /// How much of a request's body is read when its answer does not need it, in bytes.
 const SMALL_BODY: usize = 64 * 1024;
@@ -32,7 +32,7 @@ const SMALL_BODY: usize = 64 * 1024;
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// The header that names a request in logs on both sides.
-pub const REQUEST_ID: &str = "x-request-id";
+pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl Proxy {
     /// Routes the request. True: it has been answered here.
@@ -78,10 +78,10 @@ impl Proxy {
         }
     }
 
-    /// Finite keep-alive, none while draining. Never on where Pingora switched it off for the sake of framing.
+    /// Keep-alive, none while draining. Never on where Pingora switched it off for the sake of framing.
     pub(crate) fn settle_keepalive(&self, session: &mut Session) {
         if session.get_keepalive().is_some() {
-            session.set_keepalive(if self.ready.draining() { None } else { Some(KEEPALIVE) });
+            session.set_keepalive(if self.ready.draining() { None } else { Some(KEEP) });
         }
     }
 }
@@ -96,6 +96,9 @@ fn find<'a>(
     let request = session.req_header();
     let host = authority::host(request).map_err(|why| (&invalid.host, why))?;
     ctx.host.push_str(&host);
+    if repeats_length(request) {
+        return Err((&invalid.malformed, "the content length is given more than once"));
+    }
     if !is_path(request) {
         return Err((&invalid.target, "the request target is not a path"));
     }
@@ -131,16 +134,23 @@ fn is_path(request: &pingora::http::RequestHeader) -> bool {
         || absolute(b"https://")
 }
 
+/// Whether it says its length twice, if alike. An endpoint may take another of them for the right one (RFC 9112 6.3).
+fn repeats_length(request: &pingora::http::RequestHeader) -> bool {
+    let mut lengths = request.headers.get_all(header::CONTENT_LENGTH).iter();
+    let first = lengths.next().is_some_and(|length| length.as_bytes().contains(&b','));
+    first || lengths.next().is_some()
+}
+
 /// Gives the request an id if it has none.
 fn name_request(session: &mut Session) {
-    if session.req_header().headers.contains_key(REQUEST_ID) {
+    if session.req_header().headers.contains_key(&REQUEST_ID) {
         return;
     }
     let mut buffer = Uuid::encode_buffer();
     let id = Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
     // A UUID is a valid header value, so neither step fails.
     if let Ok(value) = HeaderValue::from_str(id) {
-        let _ = session.req_header_mut().insert_header(REQUEST_ID, value);
+        let _ = session.req_header_mut().insert_header(REQUEST_ID.as_str(), value);
     }
 }
 

@@ -19,8 +19,8 @@ use tokio::time::timeout;
 
 use crate::observe::Flag;
 use crate::observe::access::Record;
-use crate::proxy::Proxy;
 use crate::proxy::tap::{Ending, HEADER_DEADLINE, Note, Tap};
+use crate::proxy::{Proxy, forward};
 
 /// How long a new connection may stay silent.
 const FIRST_BYTE: Duration = Duration::from_secs(60);
@@ -73,7 +73,7 @@ impl Door {
     /// Serves an HTTP/1 connection, request by request.
     async fn serve_http1(&self, stream: Stream, shutdown: &ShutdownWatch) {
         let digest = stream.get_socket_digest();
-        let note = Arc::new(Note::new());
+        let note = Arc::new(Note::new(digest.as_deref().and_then(forward::client)));
         let mut session = ServerSession::new_http1(Box::new(Tap::new(stream, note.clone())));
         session.set_keepalive(if *shutdown.borrow() { None } else { Some(FIRST_BYTE.as_secs()) });
         session.set_pipelining_enabled(true);

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use http::{HeaderMap, Version, header};
+use http::{HeaderMap, HeaderName, Version, header};
 use pingora_proxy::Session;
 
 use crate::config::Name;
@@ -58,8 +58,8 @@ impl Proxy {
             bytes_out: session.body_bytes_sent() as u64,
             duration_ms: duration * 1e3,
             ttfb_ms: ctx.ttfb.map(|seconds| seconds * 1e3),
-            request_id: bytes(&request.headers, REQUEST_ID),
-            user_agent: bytes(&request.headers, header::USER_AGENT.as_str()),
+            request_id: bytes(&request.headers, &REQUEST_ID),
+            user_agent: bytes(&request.headers, &header::USER_AGENT),
             generation: snapshot.generation,
         });
     }
@@ -82,6 +82,6 @@ fn protocol(version: Version) -> &'static str {
     }
 }
 
-fn bytes<'a>(headers: &'a HeaderMap, name: &str) -> &'a [u8] {
+fn bytes<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a [u8] {
     headers.get(name).map_or(b"", |value| value.as_bytes())
 }

@@ -3,26 +3,30 @@
 //! Runs once a try, on a copy of the request; Pingora has taken the hop-by-hop headers out already. No client is trusted here:
 //! whatever it said in `x-forwarded-*` or `forwarded` is replaced by what is known.
 
-use http::{HeaderValue, header};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Uri, Version, header};
 use pingora::http::RequestHeader;
+use pingora::protocols::SocketDigest;
 use pingora::{ErrorType, OrErr, Result};
 use pingora_proxy::Session;
 
 use crate::proxy::ctx::RequestCtx;
+use crate::proxy::tap;
 
 /// Headers by which a client could pretend to be a proxy.
-const PRETENSIONS: [&str; 4] = ["forwarded", "x-forwarded-port", "x-forwarded-prefix", "x-real-ip"];
+const PRETENSIONS: [&str; 5] =
+    ["forwarded", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-real-ip"];
 
 /// Turns the client's request into the endpoint's.
 pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     let Some((forward, _)) = ctx.forward() else { return Ok(()) };
-    for name in PRETENSIONS {
-        if request.headers.contains_key(name) {
-            request.remove_header(name);
-        }
+    // One look at each name is cheaper than a look-up of each pretension.
+    if request.headers.keys().any(|name| PRETENSIONS.contains(&name.as_str())) {
+        PRETENSIONS.iter().for_each(|name| drop(request.remove_header(*name)));
     }
-    if let Some(client) = session.client_addr().and_then(|a| a.as_inet()) {
-        request.insert_header("x-forwarded-for", address(client.ip()))?;
+    let client = tap::client(session).or_else(|| client(session.digest()?.socket_digest.as_deref()?));
+    if let Some(client) = client {
+        request.insert_header("x-forwarded-for", client)?;
     }
     request.insert_header("x-forwarded-proto", HeaderValue::from_static("http"))?;
     let host = request.headers.get(header::HOST).cloned();
@@ -30,9 +34,16 @@ pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &Requ
         let authority = request.uri.authority()?.as_str();
         HeaderValue::from_str(authority).ok()
     });
-    if let Some(host) = host {
-        request.insert_header("x-forwarded-host", host)?;
+    match host {
+        Some(host) => request.insert_header("x-forwarded-host", host)?,
+        // HTTP/1.0 may leave it out, HTTP/1.1 may not (RFC 9112 3.2): the endpoint is asked for under its own address.
+        None => match ctx.endpoint {
+            Some(endpoint) => request.insert_header(header::HOST, endpoint.to_string())?,
+            None => {}
+        },
     }
+    origin_form(request)?;
+    join_cookies(request)?;
     if let Some(rewrite) = &forward.rewrite {
         rewrite.request(request).or_err(ErrorType::HTTPStatus(414), "the rewritten path")?;
     }
@@ -43,7 +54,32 @@ pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &Requ
     Ok(())
 }
 
-/// An IPv4 address that came over an IPv6 socket is written as IPv4.
-fn address(ip: std::net::IpAddr) -> String {
-    ip.to_canonical().to_string()
+/// An endpoint is an origin: it gets a path, not the whole URL that a client may send to a proxy (RFC 9112 3.2.1). The
+/// host in it is that of `host`, or Pingora has refused.
+fn origin_form(request: &mut RequestHeader) -> Result<()> {
+    if request.version == Version::HTTP_2 || request.uri.authority().is_none() {
+        return Ok(());
+    }
+    let path = request.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let uri = Uri::builder().path_and_query(path).build();
+    request.set_uri(uri.or_err(ErrorType::InvalidHTTPHeader, "the target's path")?);
+    Ok(())
+}
+
+/// HTTP/2 may send a cookie header in crumbs; HTTP/1.1 has one (RFC 9113 8.2.3).
+fn join_cookies(request: &mut RequestHeader) -> Result<()> {
+    let crumbs = request.headers.get_all(header::COOKIE);
+    if crumbs.iter().nth(1).is_none() {
+        return Ok(());
+    }
+    let joined = crumbs.iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b"; "[..]);
+    let joined = HeaderValue::from_bytes(&joined).or_err(ErrorType::InvalidHTTPHeader, "cookies")?;
+    request.insert_header(header::COOKIE, joined)?;
+    Ok(())
+}
+
+/// The client's address as a header. An IPv4 address that came over an IPv6 socket is written as IPv4.
+pub(super) fn client(socket: &SocketDigest) -> Option<HeaderValue> {
+    let ip = socket.peer_addr()?.as_inet()?.ip().to_canonical();
+    HeaderValue::from_str(&ip.to_string()).ok()
 }

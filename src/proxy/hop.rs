@@ -50,10 +50,8 @@ pub(super) fn response(response: &mut ResponseHeader) {
             response.remove_header(name.as_str());
         }
     }
-    for name in OF_RESPONSES {
-        if response.headers.contains_key(name) {
-            response.remove_header(name);
-        }
+    if response.headers.keys().any(|name| OF_RESPONSES.contains(&name.as_str())) {
+        OF_RESPONSES.iter().for_each(|name| drop(response.remove_header(*name)));
     }
 }
 

@@ -1,6 +1,6 @@
-//! A client's HTTP/1.1 connection with three things added that Pingora's session has not: a deadline for
-//! the whole header of a request, one for its answer, and a note of what was answered before a request
-//! reached us.
+//! A client's HTTP/1.1 connection with four things added that Pingora's session has not: a deadline for the whole
+//! header of a request, one for its answer, a cheap one for idle time, and a note of what was answered before a
+//! request reached us.
 //!
 //! Pingora's read timeout is per read, so a client that sends a byte now and then holds a connection for ever
 //! (slowloris); and what its parser refuses never reaches a phase of the proxy, so nobody could count it. Both show
@@ -11,8 +11,10 @@
 //! endpoint it also reads from the client, to see it go; that read fails when the time is up. (HTTP/2 has
 //! no tap, so there the time-outs alone bound it.)
 //!
-//! The cost is one more virtual call per read and write, and a timer only while a header is incomplete or
-//! an answer is slow.
+//! Pingora has a time-out for idle connections, but sets a timer anew for every request, which costs 1.5 % of a request.
+//! The timer here is set once and looks at the clock when it fires.
+//!
+//! The cost is one more virtual call per read and write, and a look at the clock per request.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::HeaderValue;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
@@ -32,6 +35,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::proxy::linger;
 
+/// How long a connection may be idle between two requests.
+pub const KEEPALIVE: Duration = Duration::from_secs(75);
+
 /// How long the whole header of a request may take from its first byte.
 pub const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -39,8 +45,11 @@ pub const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) struct Tap {
     inner: Stream,
     note: Arc<Note>,
+    /// Since when a request is awaited.
+    idle_since: Option<Instant>,
     /// When the current header began.
     header_since: Option<Instant>,
+    /// May be set for an earlier deadline than the one that counts.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -48,6 +57,8 @@ pub(crate) struct Tap {
 #[derive(Debug)]
 pub(crate) struct Note {
     born: Instant,
+    /// The client's address as a header, ready for every request.
+    client: Option<HeaderValue>,
     /// When the answer must be there, in microseconds since `born`. 0: no matter.
     cut: AtomicU64,
     /// The header of the current request was whole and valid, and reached `request_filter`.
@@ -59,6 +70,17 @@ pub(crate) struct Note {
     timed_out: AtomicBool,
     /// The request was answered, and some of it has not been read.
     unread: AtomicBool,
+}
+
+/// What a read that finds nothing waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaits {
+    /// The next request.
+    Request,
+    /// The rest of a header.
+    Header,
+    /// The answer, or more of a body: anything after a header.
+    Answer,
 }
 
 /// How a request ended that never reached `request_filter`.
@@ -98,6 +120,11 @@ pub(crate) fn cut_at(session: &Session, when: Option<std::time::Instant>) {
     note.cut.store(micros, Relaxed);
 }
 
+/// What `x-forwarded-for` says of a client with a tap.
+pub(crate) fn client(session: &Session) -> Option<HeaderValue> {
+    note(session)?.client.clone()
+}
+
 fn note(session: &Session) -> Option<&Note> {
     session.as_http1()?.stream().as_any().downcast_ref::<Tap>().map(|tap| &*tap.note)
 }
@@ -105,10 +132,11 @@ fn note(session: &Session) -> Option<&Note> {
 // === impl Note ===
 
 impl Note {
-    /// Of a new connection.
-    pub(crate) fn new() -> Self {
+    /// Of a new connection from `client`, as a header.
+    pub(crate) fn new(client: Option<HeaderValue>) -> Self {
         Self {
             born: Instant::now(),
+            client,
             cut: 0.into(),
             accepted: false.into(),
             read: 0.into(),
@@ -152,7 +180,7 @@ impl Note {
 
 impl Tap {
     pub(crate) fn new(inner: Stream, note: Arc<Note>) -> Self {
-        Self { inner, note, header_since: None, timer: None }
+        Self { inner, note, idle_since: None, header_since: None, timer: None }
     }
 
     /// Notes the status of an answer that goes out before a request was accepted: `HTTP/1.1 400 ...`.
@@ -166,31 +194,40 @@ impl Tap {
         }
     }
 
-    /// Whether a header is on its way, so that its deadline counts.
-    fn awaits_header(&self) -> bool {
-        !self.note.accepted.load(Relaxed) && self.note.read.load(Relaxed) > 0
+    /// What a read that finds nothing waits for.
+    fn awaits(&self) -> Awaits {
+        match (self.note.accepted.load(Relaxed), self.note.read.load(Relaxed)) {
+            (true, _) => Awaits::Answer,
+            (false, 0) => Awaits::Request,
+            (false, _) => Awaits::Header,
+        }
     }
 
     /// When a read that has to wait is given up.
-    fn deadline(&mut self) -> Option<Instant> {
-        if self.awaits_header() {
-            return Some(*self.header_since.get_or_insert_with(Instant::now) + HEADER_DEADLINE);
+    fn deadline(&mut self, awaits: Awaits) -> Option<Instant> {
+        match awaits {
+            Awaits::Request => Some(*self.idle_since.get_or_insert_with(Instant::now) + KEEPALIVE),
+            Awaits::Header => Some(*self.header_since.get_or_insert_with(Instant::now) + HEADER_DEADLINE),
+            Awaits::Answer => self.note.cut(),
         }
-        self.header_since = None;
-        self.note.cut()
     }
 
     /// Waits for the deadline, if there is one.
-    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(deadline) = self.deadline() else {
-            self.timer = None;
-            return Poll::Pending;
-        };
+    ///
+    /// A timer that is set too early is left alone until it fires: a busy connection moves its deadline with every request,
+    /// and setting a timer costs more than all else that is done here.
+    fn poll_deadline(&mut self, awaits: Awaits, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.deadline(awaits) else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if timer.deadline() != deadline {
+        if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);
         }
-        timer.as_mut().poll(cx)
+        ready!(timer.as_mut().poll(cx));
+        if timer.deadline() < deadline {
+            timer.as_mut().reset(deadline);
+            return timer.as_mut().poll(cx);
+        }
+        Poll::Ready(())
     }
 }
 
@@ -204,13 +241,19 @@ impl AsyncRead for Tap {
         if let Poll::Ready(result) = Pin::new(&mut self.inner).poll_read(cx, buffer) {
             if !self.note.accepted.load(Relaxed) {
                 let read = buffer.filled().len() - before;
-                self.note.read.fetch_add(read as u64, Relaxed);
+                if self.note.read.fetch_add(read as u64, Relaxed) == 0 {
+                    (self.idle_since, self.header_since) = (None, None);
+                }
             }
             return Poll::Ready(result);
         }
-        let in_header = self.awaits_header();
-        ready!(self.poll_deadline(cx));
-        if in_header {
+        let awaits = self.awaits();
+        ready!(self.poll_deadline(awaits, cx));
+        if awaits == Awaits::Request {
+            // As if the client had closed: nobody is owed an answer.
+            return Poll::Ready(Ok(()));
+        }
+        if awaits == Awaits::Header {
             self.note.timed_out.store(true, Relaxed);
         }
         Poll::Ready(Err(std::io::ErrorKind::TimedOut.into()))

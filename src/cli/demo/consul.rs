@@ -1,10 +1,14 @@
-//! The demo against a real Consul agent: the samples are registered there, as two instances of `web`, and found there.
+//! The demo against a real Consul agent: the samples are registered there, as two instances of
+//! a service of their own, so that a demo against an agent in use adds nothing to anybody's service.
 
 use std::net::SocketAddr;
 
 use serde_json::json;
 
 use super::Places;
+
+/// The samples' service.
+const SERVICE: &str = "tidegate-demo";
 
 /// Registers the samples, with a tag each.
 pub(super) fn register(agent: &str, samples: &[(&str, SocketAddr)]) -> Result<(), String> {
@@ -13,7 +17,7 @@ pub(super) fn register(agent: &str, samples: &[(&str, SocketAddr)]) -> Result<()
         let client = reqwest::Client::builder().no_proxy().build().map_err(|e| e.to_string())?;
         for (name, address) in samples {
             let service = json!({
-                "Name": "web", "ID": format!("web-{name}"), "Tags": [name],
+                "Name": SERVICE, "ID": format!("{SERVICE}-{name}"), "Tags": [name],
                 "Address": address.ip().to_string(), "Port": address.port(),
             });
             let url = format!("{}/v1/agent/service/register", agent.trim_end_matches('/'));
@@ -21,7 +25,7 @@ pub(super) fn register(agent: &str, samples: &[(&str, SocketAddr)]) -> Result<()
             let answer = answer.map_err(|e| format!("no Consul agent answers at {agent}: {e}"))?;
             if !answer.status().is_success() {
                 let (status, why) = (answer.status(), answer.text().await.unwrap_or_default());
-                return Err(format!("the agent refuses to register web-{name}: {status} {why}"));
+                return Err(format!("the agent refuses to register {SERVICE}-{name}: {status} {why}"));
             }
         }
         Ok(())
@@ -37,9 +41,9 @@ listeners: [ {{ name: http, address: "{listen}" }} ]
 access_log: {{ path: none }}
 consul: {{ address: "{agent}", empty_hold: 5s }}
 clusters:
-  web: {{ consul: {{ service: web }} }}
-  blue: {{ consul: {{ service: web, tags: [ blue ] }} }}
-  green: {{ consul: {{ service: web, tags: [ green ] }} }}
+  web: {{ consul: {{ service: {SERVICE} }} }}
+  blue: {{ consul: {{ service: {SERVICE}, tags: [ blue ] }} }}
+  green: {{ consul: {{ service: {SERVICE}, tags: [ green ] }} }}
 routes:
   - {{ name: beta, match: {{ headers: [ {{ name: x-beta, exact: "1" }} ] }}, cluster: green }}
   - {{ name: blue, match: {{ path: {{ prefix: /blue }} }}, cluster: blue, rewrite: {{ prefix: / }} }}
@@ -53,7 +57,7 @@ pub(super) fn hints(agent: &str, places: &Places) -> String {
     let (ip, port) = (green.ip(), green.port());
     format!(
         "\
-Tidegate demo with Consul at {agent}: service `web` has two instances, web-blue ({blue}) and web-green ({green}).
+Tidegate demo with Consul at {agent}: service `{SERVICE}` has two instances, {SERVICE}-blue ({blue}) and {SERVICE}-green ({green}).
 
   proxy      http://{listen}/
   dashboard  http://{admin}/
@@ -62,14 +66,14 @@ Tidegate demo with Consul at {agent}: service `web` has two instances, web-blue 
 Try, in another terminal:
 
   for i in $(seq 20); do curl -s http://{listen}/; done | sort | uniq -c
-  curl {agent}/v1/health/service/web?pretty             what Consul says
+  curl {agent}/v1/health/service/{SERVICE}?pretty           what Consul says
   curl http://{admin}/v1/clusters/web                   what Tidegate made of it
-  curl -X PUT {agent}/v1/agent/service/deregister/web-green
+  curl -X PUT {agent}/v1/agent/service/deregister/{SERVICE}-green
                                                         at once, every answer is `blue`
   curl -X PUT {agent}/v1/agent/service/register \\
-       -d '{{\"Name\":\"web\",\"ID\":\"web-green\",\"Tags\":[\"green\"],\"Address\":\"{ip}\",\"Port\":{port}}}'
+       -d '{{\"Name\":\"{SERVICE}\",\"ID\":\"{SERVICE}-green\",\"Tags\":[\"green\"],\"Address\":\"{ip}\",\"Port\":{port}}}'
                                                         and `green` is back
-  curl -X PUT '{agent}/v1/agent/service/maintenance/web-blue?enable=true'
+  curl -X PUT '{agent}/v1/agent/service/maintenance/{SERVICE}-blue?enable=true'
                                                         taken out for maintenance
   curl http://{admin}/v1/sources                        the age and errors of what Consul said
 

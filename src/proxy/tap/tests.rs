@@ -7,7 +7,7 @@ use super::*;
 
 fn tap() -> (Tap, tokio::io::DuplexStream, Arc<Note>) {
     let (near, far) = duplex(1024);
-    let note = Arc::new(Note::new());
+    let note = Arc::new(Note::new(None));
     (Tap::new(Box::new(near), note.clone()), far, note)
 }
 
@@ -81,4 +81,31 @@ async fn an_answer_has_a_deadline_if_it_is_told() {
     assert_eq!(start.elapsed().as_secs(), 5);
     note.reset();
     assert!(tokio::time::timeout(Duration::from_secs(60), tap.read(&mut buffer)).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_ends_as_if_the_client_had_closed() {
+    let (mut tap, mut far, note) = tap();
+    let mut buffer = [0; 64];
+    // A request comes a minute after the other: no idle time adds up, though the timer fires in between.
+    for round in 0..6 {
+        note.reset();
+        let sender = tokio::spawn(async move {
+            sleep(Duration::from_secs(60)).await;
+            far.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+            far
+        });
+        assert!(tap.read(&mut buffer).await.unwrap() > 0);
+        far = sender.await.unwrap();
+        note.accepted.store(true, Relaxed);
+        if round % 2 == 0 {
+            let body = tokio::time::timeout(Duration::from_secs(1), tap.read(&mut buffer));
+            assert!(body.await.is_err(), "waits for the answer");
+        }
+    }
+    note.reset();
+    let start = Instant::now();
+    assert_eq!(tap.read(&mut buffer).await.unwrap(), 0);
+    assert_eq!(start.elapsed().as_secs(), KEEPALIVE.as_secs());
+    assert_eq!(note.ending(), Some(Ending::Idle));
 }

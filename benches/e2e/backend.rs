@@ -1,0 +1,55 @@
+//! The server behind the proxies: HTTP/1.1 with keep-alive, 100 bytes for every request, as little work as can be.
+//!
+//! It does not parse: a request ends with an empty line, and none has a body. That is enough for requests that a proxy
+//! wrote for `wrk`.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The headers that an ordinary server sends, and 100 bytes.
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
+    Server: backend\r\n\
+    Date: Tue, 24 Nov 2026 12:00:00 GMT\r\n\
+    Content-Type: text/plain\r\n\
+    Content-Length: 100\r\n\
+    \r\n\
+    0123456789012345678901234567890123456789012345678\n\
+    0123456789012345678901234567890123456789012345678\n";
+
+/// Serves on all the addresses, on one thread.
+pub(crate) fn serve(addresses: &[SocketAddr]) -> crate::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    runtime.block_on(async {
+        let mut listeners = tokio::task::JoinSet::new();
+        for address in addresses {
+            let listener = TcpListener::bind(address).await?;
+            listeners.spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    tokio::spawn(answer(stream));
+                }
+            });
+        }
+        listeners.join_all().await;
+        Ok(())
+    })
+}
+
+/// Answers one connection until it closes.
+async fn answer(mut stream: TcpStream) {
+    let mut buffer = [0; 4096];
+    let mut filled = 0;
+    while let Ok(read) = stream.read(&mut buffer[filled..]).await {
+        filled += read;
+        if read == 0 || filled == buffer.len() {
+            return;
+        }
+        if buffer[..filled].ends_with(b"\r\n\r\n") {
+            filled = 0;
+            if stream.write_all(ANSWER).await.is_err() {
+                return;
+            }
+        }
+    }
+}
