@@ -122,6 +122,10 @@ impl Builder {
     pub fn warnings(&self) -> Vec<Problem> {
         let Ok(snapshot) = self.snapshot() else { return Vec::new() };
         let name = |index: usize| &snapshot.table.routes[index].name;
+        if snapshot.table.routes.is_empty() {
+            let none = Problem::new("routes", "there is no route, so every request is answered 404");
+            return vec![none];
+        }
         let told = |(hidden, by): (usize, usize)| {
             let what =
                 format!("`{}` can never win: `{}` takes all of its requests first", name(hidden), name(by));

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Problem;
+use crate::proxy::authority::normal;
 use crate::route::RequestView;
 
 /// The request as JSON: `{"method": "GET", "url": "http://shop.example.com/a", "headers": {"x-beta": "1"}, "ip": "192.0.2.7"}`.
@@ -87,9 +88,20 @@ impl Ask {
             return Err(problems);
         }
         if let Some(host) = uri.authority().and_then(|a| HeaderValue::try_from(a.as_str()).ok()) {
-            headers.entry(HOST).or_insert(host);
+            if headers.get(HOST).is_some_and(|sent| *sent != host) {
+                let what = "the host header is not the URL's, so the request would be answered 400";
+                return Err(vec![Problem::new("headers.host", what)]);
+            }
+            headers.insert(HOST, host);
         }
-        let host = headers.get(HOST).and_then(|h| h.to_str().ok()).map(without_port).unwrap_or_default();
+        let host = match headers.get(HOST).map(|value| value.to_str().ok().and_then(normal)) {
+            None => String::new(),
+            Some(Some(host)) => host.into_owned(),
+            Some(None) => {
+                let what = "the host is not a host, so the request would be answered 400";
+                return Err(vec![Problem::new("headers.host", what)]);
+            }
+        };
         let target = uri.path_and_query().filter(|t| !t.as_str().is_empty()).cloned();
         let uri = target.map_or_else(|| Uri::from_static("/"), Uri::from);
         Ok(Probe { method, uri, host, headers, ip: self.ip })
@@ -111,15 +123,6 @@ impl Probe {
     }
 }
 
-/// The host of a `Host` header: lower-cased, without port or trailing dot.
-fn without_port(authority: &str) -> String {
-    let host = match authority.rfind(':') {
-        Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
-        _ => authority,
-    };
-    host.trim_end_matches('.').to_ascii_lowercase()
-}
-
 fn get() -> String {
     "GET".into()
 }
@@ -139,8 +142,17 @@ mod tests {
         assert_eq!(probe.method, Method::GET);
         let probe = ask(r#"{"url": "/a", "headers": {"Host": "[::1]:80", "x": ["1", "2"]}}"#).unwrap();
         assert_eq!((probe.host.as_str(), probe.headers.get_all("x").iter().count()), ("[::1]", 2));
-        let probe = ask(r#"{"url": "http://x", "headers": {"host": "y"}}"#).unwrap();
-        assert_eq!((probe.host.as_str(), probe.uri.path()), ("y", "/"));
+    }
+
+    #[test]
+    fn what_traffic_refuses_is_refused() {
+        for json in [
+            r#"{"url": "http://x", "headers": {"host": "y"}}"#,
+            r#"{"url": "/", "headers": {"host": "a,b"}}"#,
+        ] {
+            let problems = ask(json).unwrap_err();
+            assert_eq!(problems[0].path, "headers.host", "{problems:?}");
+        }
     }
 
     #[test]

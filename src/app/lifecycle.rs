@@ -45,8 +45,17 @@ pub(super) struct Lifecycle {
     hurry: Arc<AtomicBool>,
 }
 
-/// SIGTERM and SIGINT, as far as they can be had.
-pub(super) type Ends = [Option<Signal>; 2];
+/// SIGTERM, SIGINT and SIGUSR2, as far as they can be had.
+pub(super) type Ends = [Option<Signal>; 3];
+
+/// The signals of [`Ends`], by place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Term,
+    Int,
+    /// Asks for an upgrade in place, which this version has not. Taken, since left alone it would kill.
+    Upgrade,
+}
 
 /// Turns signals into Pingora's ways to shut down.
 pub(super) struct Signals {
@@ -55,7 +64,7 @@ pub(super) struct Signals {
     hurry: Arc<AtomicBool>,
 }
 
-/// Takes SIGTERM, SIGINT and (the second value) SIGHUP from now on; those that come before somebody waits for them are kept.
+/// Takes the signals of [`Ends`] and (the second value) SIGHUP from now on; those that come before somebody waits for them are kept.
 ///
 /// To be called before anybody can know the process. Until then a signal does what the system does with one that nobody
 /// takes: it ends the process, and a hangup that asks for a reload must not.
@@ -69,9 +78,10 @@ pub(super) fn listen() -> (Ends, Option<Signal>) {
         });
         heard.map_err(|error| warn!(error, "cannot listen for a signal")).ok()
     };
-    let [term, int, hangup] =
-        [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(listen);
-    ([term, int], hangup)
+    let kinds =
+        [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::user_defined2(), SignalKind::hangup()];
+    let [term, int, upgrade, hangup] = kinds.map(listen);
+    ([term, int, upgrade], hangup)
 }
 
 // === impl Lifecycle ===
@@ -146,7 +156,8 @@ impl Lifecycle {
         }
         let left = proxy.in_flight();
         if left > 0 {
-            warn!(left, "the grace period is over; these requests are cut");
+            let why = if self.hurry.load(Relaxed) { "told to hurry" } else { "the grace period is over" };
+            warn!(left, why, "these requests are cut");
         }
         self.last_words();
         info!("stopped");
@@ -179,7 +190,7 @@ impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
         let which = first(&self.ends).await;
         self.ready.drain();
-        if which == 1 {
+        if which == End::Int {
             info!("SIGINT: stopping at once");
             self.hurry.store(true, Relaxed);
             return ShutdownSignal::GracefulTerminate;
@@ -194,12 +205,19 @@ impl ShutdownSignalWatch for Signals {
     }
 }
 
-/// Waits for the next of the signals; gives its place.
-async fn first(ends: &Mutex<Ends>) -> usize {
-    let [term, int] = &mut *ends.lock().await;
-    tokio::select! {
-        () = next(term) => 0,
-        () = next(int) => 1,
+/// Waits for a signal to end.
+async fn first(ends: &Mutex<Ends>) -> End {
+    let [term, int, upgrade] = &mut *ends.lock().await;
+    loop {
+        let end = tokio::select! {
+            () = next(term) => End::Term,
+            () = next(int) => End::Int,
+            () = next(upgrade) => End::Upgrade,
+        };
+        if end != End::Upgrade {
+            return end;
+        }
+        warn!("SIGUSR2: this version cannot be upgraded in place; it serves on. Restart it instead");
     }
 }
 

@@ -101,19 +101,26 @@ fn from_admin(admin: &str, token_file: Option<&PathBuf>, ask: &Ask) -> Result<Va
     let token =
         token_file.map(std::fs::read_to_string).transpose().map_err(|e| format!("the token file: {e}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let admin = if admin.contains("://") { admin.to_owned() } else { format!("http://{admin}") };
     runtime.map_err(|e| e.to_string())?.block_on(async {
         let client = reqwest::Client::builder().no_proxy().build().map_err(|e| e.to_string())?;
         let mut request = client.post(format!("{}/v1/explain", admin.trim_end_matches('/'))).json(ask);
         if let Some(token) = token {
             request = request.bearer_auth(token.trim());
         }
-        let answer = request.send().await.map_err(|e| format!("cannot ask {admin}: {e}"))?;
+        let answer = request.send().await.map_err(|e| format!("cannot ask {admin}: {}", causes(&e)))?;
         let (status, text) = (answer.status(), answer.text().await.map_err(|e| e.to_string())?);
         if !status.is_success() {
             return Err(format!("{admin} answers {status}: {}", text.trim()));
         }
         serde_json::from_str(&text).map_err(|e| format!("{admin} does not answer in JSON: {e}"))
     })
+}
+
+/// An error with all that led to it: reqwest's own text leaves the reason out.
+fn causes(error: &dyn std::error::Error) -> String {
+    let rest = std::iter::successors(error.source(), |error| error.source());
+    rest.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn lines(problems: &[Problem]) -> String {

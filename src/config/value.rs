@@ -257,6 +257,9 @@ impl FromStr for HostPattern {
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let wrong = |why: &str| ValueError(format!("`{text}` is not a host pattern: {why}"));
+        if text == "*" {
+            return Err(wrong("a route without `hosts` takes every host"));
+        }
         let lower = text.trim_end_matches('.').to_ascii_lowercase();
         let (name, suffix) = match lower.strip_prefix("*.") {
             Some(rest) => (rest, true),

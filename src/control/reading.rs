@@ -114,6 +114,11 @@ fn read(file: &Path, around: &Surroundings, running: &Snapshot) -> Outcome {
     let compiled =
         |config: &Config| Plan::new(Arc::new(config.live.clone()), around).err().unwrap_or_default();
     let (Config { boot, live }, places) = load::file_and(file, compiled)?;
+    if live.routes.is_empty() && !running.live.routes.is_empty() {
+        let what = "the file has no route any more, so every request would be answered 404";
+        let hint = "a file that was cut off looks like this; to serve nothing, stop the process";
+        return Err(places.place(vec![Problem::new("routes", what).hint(hint)]));
+    }
     let access_log = match running.access_log_of(&live) {
         Some(log) => log,
         None => open_log(&live, around).map_err(|problems| places.place(problems))?,

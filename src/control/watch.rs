@@ -41,7 +41,7 @@ impl Stamp {
 /// `read`: the file as it was when the running config was read. A change between then and now is found by it.
 pub async fn file(file: PathBuf, read: Stamp, inbox: Inbox, mut stop: Stop) {
     let (send, mut events) = mpsc::unbounded_channel();
-    let mut watching = match watcher(&file, send.clone()) {
+    let mut _watching = match watcher(&file, send.clone()) {
         Ok(watching) => watching,
         Err(error) => {
             warn!(%error, file = %file.display(), "cannot watch the config file; reload it by SIGHUP");
@@ -57,7 +57,7 @@ pub async fn file(file: PathBuf, read: Stamp, inbox: Inbox, mut stop: Stop) {
             inbox.reload_soon("file");
             // A link may point to another folder now.
             if let Ok(anew) = watcher(&file, send.clone()) {
-                watching = anew;
+                _watching = anew;
             }
         }
         tokio::select! {
@@ -114,5 +114,31 @@ mod tests {
             watching.await.unwrap();
             assert!(changes.recv().await.is_none(), "nothing else was asked for");
         }
+    }
+
+    /// As Kubernetes does with a config map: the file is a link into a folder that is a link itself.
+    #[tokio::test]
+    async fn a_link_on_the_way_that_is_replaced_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for (folder, text) in [("one", "1"), ("two", "22")] {
+            std::fs::create_dir(at(folder)).unwrap();
+            std::fs::write(at(folder).join("a.yaml"), text).unwrap();
+        }
+        std::os::unix::fs::symlink("one", at("data")).unwrap();
+        std::os::unix::fs::symlink("data/a.yaml", at("a.yaml")).unwrap();
+        let (inbox, mut changes) = Inbox::new();
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let watching = tokio::spawn(file(at("a.yaml"), Stamp::of(&at("a.yaml")), inbox, stopped));
+        let mut reloaded =
+            async || timeout(Duration::from_secs(10), changes.recv()).await.is_ok_and(|c| c.is_some());
+        // The watch may begin a moment after the first change; its stamp finds that too.
+        std::os::unix::fs::symlink("two", at("new")).unwrap();
+        std::fs::rename(at("new"), at("data")).unwrap();
+        assert!(reloaded().await, "the link was replaced");
+        std::fs::write(at("two").join("a.yaml"), "333").unwrap();
+        assert!(reloaded().await, "the target was written");
+        stop.send_replace(true);
+        watching.await.unwrap();
     }
 }

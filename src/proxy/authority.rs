@@ -28,7 +28,7 @@ pub(crate) fn host(request: &RequestHeader) -> Result<Cow<'_, str>, &'static str
 }
 
 /// Takes port and trailing dot off and lowers the case; allocates only where there is an upper-case letter.
-fn normal(text: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn normal(text: &str) -> Option<Cow<'_, str>> {
     let (name, port) = if text.starts_with('[') {
         let end = text.find(']')? + 1;
         let address = text[1..end - 1].parse::<std::net::Ipv6Addr>();

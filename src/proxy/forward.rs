@@ -83,3 +83,28 @@ pub(super) fn client(socket: &SocketDigest) -> Option<HeaderValue> {
     let ip = socket.peer_addr()?.as_inet()?.ip().to_canonical();
     HeaderValue::from_str(&ip.to_string()).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_url_becomes_a_path() {
+        for (target, path) in [("http://h/a?b=1", "/a?b=1"), ("http://h", "/"), ("/a", "/a")] {
+            let mut request = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
+            origin_form(&mut request).unwrap();
+            assert_eq!(request.raw_path(), path.as_bytes(), "{target}");
+        }
+    }
+
+    #[test]
+    fn cookie_crumbs_are_one_header() {
+        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+        for crumb in ["a=1", "b=2; c=3"] {
+            request.append_header(header::COOKIE, crumb).unwrap();
+        }
+        join_cookies(&mut request).unwrap();
+        let all: Vec<_> = request.headers.get_all(header::COOKIE).iter().collect();
+        assert_eq!(all, ["a=1; b=2; c=3"]);
+    }
+}
