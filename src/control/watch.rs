@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::control::Inbox;
@@ -50,21 +50,34 @@ pub async fn file(file: PathBuf, read: Stamp, inbox: Inbox, mut stop: Stop) {
     };
     let mut seen = read;
     loop {
-        let now = Stamp::of(&file);
-        if now != seen {
-            seen = now;
+        if Stamp::of(&file) != seen {
+            seen = settled(&file).await;
             debug!(file = %file.display(), "the config file changed");
             inbox.reload_soon("file");
             // A link may point to another folder now.
             if let Ok(anew) = watcher(&file, send.clone()) {
                 _watching = anew;
             }
+            // What changed while the new watch was set up has no event.
+            continue;
         }
         tokio::select! {
             event = events.recv() => if event.is_none() { return },
-            changed = stop.changed() => if changed.is_err() || *stop.borrow() { return } else { continue },
+            changed = stop.changed() => if changed.is_err() || *stop.borrow() { return },
         }
-        while let Ok(Some(())) = timeout(QUIET, events.recv()).await {}
+    }
+}
+
+/// Waits until the file has been left alone for [`QUIET`].
+async fn settled(file: &Path) -> Stamp {
+    let mut last = Stamp::of(file);
+    loop {
+        sleep(QUIET).await;
+        let now = Stamp::of(file);
+        if now == last {
+            return now;
+        }
+        last = now;
     }
 }
 
@@ -92,6 +105,8 @@ fn watcher(file: &Path, send: mpsc::UnboundedSender<()>) -> notify::Result<Recom
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
     use crate::control::Change;
 

@@ -3,8 +3,7 @@
 //! Runs once a try, on a copy of the request; Pingora has taken the hop-by-hop headers out already. No client is trusted here:
 //! whatever it said in `x-forwarded-*` or `forwarded` is replaced by what is known.
 
-use http::uri::PathAndQuery;
-use http::{HeaderValue, Uri, Version, header};
+use http::{HeaderValue, Version, header};
 use pingora::http::RequestHeader;
 use pingora::protocols::SocketDigest;
 use pingora::{ErrorType, OrErr, Result};
@@ -42,7 +41,7 @@ pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &Requ
             None => {}
         },
     }
-    origin_form(request)?;
+    origin_form(request);
     join_cookies(request)?;
     if let Some(rewrite) = &forward.rewrite {
         rewrite.request(request).or_err(ErrorType::HTTPStatus(414), "the rewritten path")?;
@@ -56,14 +55,12 @@ pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &Requ
 
 /// An endpoint is an origin: it gets a path, not the whole URL that a client may send to a proxy (RFC 9112 3.2.1). The
 /// host in it is that of `host`, or Pingora has refused.
-fn origin_form(request: &mut RequestHeader) -> Result<()> {
-    if request.version == Version::HTTP_2 || request.uri.authority().is_none() {
-        return Ok(());
+fn origin_form(request: &mut RequestHeader) {
+    let whole = request.version != Version::HTTP_2 && !request.raw_path().starts_with(b"/");
+    if whole && request.uri.path().starts_with('/') {
+        // The URI has the path alone; setting it drops the bytes as they came.
+        request.set_uri(request.uri.clone());
     }
-    let path = request.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let uri = Uri::builder().path_and_query(path).build();
-    request.set_uri(uri.or_err(ErrorType::InvalidHTTPHeader, "the target's path")?);
-    Ok(())
 }
 
 /// HTTP/2 may send a cookie header in crumbs; HTTP/1.1 has one (RFC 9113 8.2.3).
@@ -90,9 +87,9 @@ mod tests {
 
     #[test]
     fn a_whole_url_becomes_a_path() {
-        for (target, path) in [("http://h/a?b=1", "/a?b=1"), ("http://h", "/"), ("/a", "/a")] {
+        for (target, path) in [("http://h/a?b=1", "/a?b=1"), ("http://h", "/"), ("/a", "/a"), ("*", "*")] {
             let mut request = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
-            origin_form(&mut request).unwrap();
+            origin_form(&mut request);
             assert_eq!(request.raw_path(), path.as_bytes(), "{target}");
         }
     }
