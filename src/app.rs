@@ -35,6 +35,7 @@ use tracing::{error, info};
 
 use crate::admin;
 use crate::config::{Boot, Config, Problem, load};
+use crate::consul;
 use crate::control::members::Book;
 use crate::control::ready::Ready;
 use crate::control::watch::Stamp;
@@ -115,7 +116,11 @@ impl Builder {
 
     /// Everything that is wrong with the config, without running it.
     pub fn problems(&self) -> Vec<Problem> {
-        self.snapshot().err().unwrap_or_default()
+        let (config, _, places) = match self.load() {
+            Ok(loaded) => loaded,
+            Err(problems) => return problems,
+        };
+        places.place(self.compile_problems(&config))
     }
 
     /// What is valid and odd: routes that can never win.
@@ -240,12 +245,18 @@ impl Builder {
 
     fn load(&self) -> Result<(Config, Option<PathBuf>, load::Places), Vec<Problem>> {
         match &self.source {
-            Source::File(path) => {
-                let compile = |config: &Config| self.compile(config).err().unwrap_or_default();
-                load::file_and(path, compile).map(|(config, places)| (config, Some(path.clone()), places))
-            }
+            Source::File(path) => load::file_and(path, |config| self.compile_problems(config))
+                .map(|(config, places)| (config, Some(path.clone()), places)),
             Source::BuiltIn(config) => Ok(((**config).clone(), None, load::Places::default())),
         }
+    }
+
+    /// What shows when it is compiled, and whether Consul can be asked. Not for [`Builder::snapshot`]: to look at routes
+    /// needs no token.
+    fn compile_problems(&self, config: &Config) -> Vec<Problem> {
+        let mut problems = self.compile(config).err().unwrap_or_default();
+        problems.extend(consul::problems(&config.live, &consul::from_environment));
+        problems
     }
 
     /// Compiles what needs no members.

@@ -8,9 +8,11 @@
 //!
 //! [`Settings`] is what the config and the `CONSUL_*` variables say together, compared by value so
 //! that a reload keeps connections that did not change. [`Client`] sends; [`Index`] is the pure
-//! rule for blocking queries; [`health`] reads the answers of `/v1/health/service`.
+//! rule for blocking queries; [`health`] reads the answers of `/v1/health/service`. [`check`] tells what
+//! cannot work before it is used.
 
 pub mod address;
+pub mod check;
 pub mod client;
 pub mod error;
 pub mod health;
@@ -20,6 +22,7 @@ pub mod tls;
 pub mod token;
 
 pub use self::address::Address;
+pub use self::check::{from_environment, problems};
 pub use self::client::{Answer, Client, Query};
 pub use self::error::{Error, Pause};
 pub use self::index::{Index, Step};

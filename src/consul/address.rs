@@ -25,7 +25,9 @@ impl Address {
     ///
     /// [`Error::Config`] with the text and what is wrong.
     pub fn parse(text: &str, ssl: bool) -> Result<Self, Error> {
-        let wrong = |why: &str| Error::Config(format!("Consul address `{text}`: {why}"));
+        // Not with what may be a password in it.
+        let shown = text.rsplit('@').next().unwrap_or_default();
+        let wrong = |why: &str| Error::Config(format!("Consul address `{shown}`: {why}"));
         if let Some(path) = text.strip_prefix("unix://") {
             if !path.starts_with('/') {
                 return Err(wrong("write a Unix socket as unix:///path"));

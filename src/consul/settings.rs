@@ -43,10 +43,18 @@ impl Settings {
     /// [`Error::Config`] for an address or a switch that does not parse, or a certificate without
     /// its key.
     pub fn resolve(file: &live::Consul, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        Self::of_keys(file, env).map_err(|(_, error)| error)
+    }
+
+    /// As [`Settings::resolve`], with the key that is wrong, or "" for a variable that no key stands for.
+    pub(crate) fn of_keys(
+        file: &live::Consul,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, (&'static str, Error)> {
         let var = |name: &str| env(name).filter(|v| !v.is_empty());
         let path = |own: &Option<PathBuf>, name: &str| own.clone().or_else(|| var(name).map(PathBuf::from));
         let flag = |name: &str| match var(name) {
-            Some(text) => parse_bool(name, &text).map(Some),
+            Some(text) => parse_bool(name, &text).map(Some).map_err(|error| ("", error)),
             None => Ok(None),
         };
         let ssl = flag("CONSUL_HTTP_SSL")?.unwrap_or(false);
@@ -64,10 +72,15 @@ impl Settings {
             verify,
         };
         if tls.cert.is_some() != tls.key.is_some() {
-            return Err(Error::Config("a client certificate needs both `cert` and `key`".to_owned()));
+            let there = if tls.cert.is_some() { "cert" } else { "key" };
+            return Err((
+                there,
+                Error::Config("a client certificate needs both `cert` and `key`".to_owned()),
+            ));
         }
+        let address = Address::parse(address.as_deref().unwrap_or("127.0.0.1:8500"), ssl);
         Ok(Self {
-            address: Address::parse(address.as_deref().unwrap_or("127.0.0.1:8500"), ssl)?,
+            address: address.map_err(|error| ("address", error))?,
             token: token(file, &var),
             auth: var("CONSUL_HTTP_AUTH").map(|text| match text.split_once(':') {
                 Some((user, password)) => (user.to_owned(), Secret::new(password)),

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use pingora::tls::pkey::PKey;
+use pingora::tls::x509::X509;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, ClientBuilder, Identity, Url};
 
@@ -48,6 +49,34 @@ pub(crate) fn apply(
         builder = builder.dns_resolver(Instead(host));
     }
     Ok((builder, url))
+}
+
+/// Each key whose file cannot be used, with the reason; and a key that is not the certificate's.
+pub(crate) fn wrong(tls: &Tls) -> Vec<(&'static str, Error)> {
+    let mut wrong = Vec::new();
+    if let Err(error) = roots(tls) {
+        wrong.push(("ca", error));
+    }
+    let (Some(cert), Some(key)) = (&tls.cert, &tls.key) else { return wrong };
+    let of_cert = read(cert)
+        .and_then(|pem| X509::from_pem(&pem).and_then(|c| c.public_key()).map_err(|e| unreadable(cert, &e)));
+    let of_key = read(key).and_then(|pem| PKey::private_key_from_pem(&pem).map_err(|e| unreadable(key, &e)));
+    match (of_cert, of_key) {
+        (Ok(public), Ok(private)) if !private.public_eq(&public) => {
+            let what = format!("{} is not the key of {}", key.display(), cert.display());
+            wrong.push(("key", Error::Config(what)));
+        }
+        (Ok(_), Ok(_)) => {
+            if let Err(error) = identity(cert, key) {
+                wrong.push(("cert", error));
+            }
+        }
+        (of_cert, of_key) => {
+            wrong.extend(of_cert.err().map(|error| ("cert", error)));
+            wrong.extend(of_key.err().map(|error| ("key", error)));
+        }
+    }
+    wrong
 }
 
 fn roots(tls: &Tls) -> Result<Vec<Certificate>, Error> {

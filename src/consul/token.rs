@@ -5,7 +5,7 @@
 //! be wrong. A token that is configured but empty stops the request: sent without one, a Consul
 //! that denies by default would answer an empty catalog.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use http::HeaderValue;
 
@@ -31,14 +31,33 @@ impl Token {
     ///
     /// [`Error::NoToken`] when a token is configured and there is none to send.
     pub async fn current(&self) -> Result<Option<HeaderValue>, Error> {
-        let text = match self {
-            Self::None => return Ok(None),
-            Self::Fixed(secret) => secret.expose().to_owned(),
+        match self {
+            Self::None => Ok(None),
+            Self::Fixed(secret) => self.header(secret.expose()).map(Some),
             Self::File(path) => {
-                let read = tokio::fs::read_to_string(path).await;
-                read.map_err(|e| Error::NoToken(format!("{}: {e}", path.display())))?
+                let text = tokio::fs::read_to_string(path).await.map_err(|e| unreadable(path, &e))?;
+                self.header(&text).map(Some)
             }
-        };
+        }
+    }
+
+    /// Whether [`Token::current`] would give one now. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoToken`], as there.
+    pub fn check(&self) -> Result<(), Error> {
+        match self {
+            Self::None => Ok(()),
+            Self::Fixed(secret) => self.header(secret.expose()).map(drop),
+            Self::File(path) => {
+                let text = std::fs::read_to_string(path).map_err(|e| unreadable(path, &e))?;
+                self.header(&text).map(drop)
+            }
+        }
+    }
+
+    fn header(&self, text: &str) -> Result<HeaderValue, Error> {
         let text = text.trim();
         if text.is_empty() {
             let whose = match self {
@@ -50,8 +69,12 @@ impl Token {
         let mut value = HeaderValue::from_str(text)
             .map_err(|_| Error::NoToken("it holds characters that a header cannot carry".to_owned()))?;
         value.set_sensitive(true);
-        Ok(Some(value))
+        Ok(value)
     }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::NoToken(format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Boot, Config, Live, Problem, load};
+use crate::consul;
 use crate::control::{Applied, Rejected};
 use crate::observe::access::AccessLog;
 use crate::snapshot::compile::{Plan, Surroundings};
@@ -111,8 +112,7 @@ impl Reader {
 
 /// Reads and compiles. `running`: what serves now. Blocks.
 fn read(file: &Path, around: &Surroundings, running: &Snapshot) -> Outcome {
-    let compiled =
-        |config: &Config| Plan::new(Arc::new(config.live.clone()), around).err().unwrap_or_default();
+    let compiled = |config: &Config| compile(Arc::new(config.live.clone()), around).err().unwrap_or_default();
     let (Config { boot, live }, places) = load::file_and(file, compiled)?;
     if live.routes.is_empty() && !running.live.routes.is_empty() {
         let what = "the file has no route any more, so every request would be answered 404";
@@ -123,8 +123,19 @@ fn read(file: &Path, around: &Surroundings, running: &Snapshot) -> Outcome {
         Some(log) => log,
         None => open_log(&live, around).map_err(|problems| places.place(problems))?,
     };
-    let plan = Plan::new(Arc::new(live), around).map_err(|problems| places.place(problems))?;
+    let plan = compile(Arc::new(live), around).map_err(|problems| places.place(problems))?;
     Ok(Candidate { boot, plan, access_log })
+}
+
+/// Compiles, and looks whether Consul can be asked at all where it is used: a config that can never learn its members is
+/// refused like one that does not compile. Reads files.
+pub(super) fn compile(live: Arc<Live>, around: &Surroundings) -> Result<Plan, Vec<Problem>> {
+    let of_consul = consul::problems(&live, &consul::from_environment);
+    match Plan::new(live, around) {
+        Ok(plan) if of_consul.is_empty() => Ok(plan),
+        Ok(_) => Err(of_consul),
+        Err(problems) => Err(problems.into_iter().chain(of_consul).collect()),
+    }
 }
 
 /// Opens the access log that a config names.
@@ -180,6 +191,24 @@ mod tests {
         assert_eq!(status(&outcome.unwrap()), 201, "what was written before they asked");
         let nothing = tokio::time::timeout(Duration::from_millis(20), reader.done()).await;
         assert!(nothing.is_err(), "nobody asked for a third");
+    }
+
+    #[tokio::test]
+    async fn a_consul_that_cannot_be_asked_is_refused_where_it_is_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.yaml");
+        let consul = "consul: { address: '127.0.0.1:99999', token_file: nothing }\n";
+        let refused = async |clusters: &str| {
+            std::fs::write(&file, config(200) + consul + clusters).unwrap();
+            let mut reader = reader(&file);
+            reader.ask("api", None);
+            let problems = reader.done().await.1.err().unwrap_or_default();
+            assert!(problems.iter().all(|problem| problem.at.is_some()), "{problems:#?}");
+            problems.into_iter().map(|problem| problem.path).collect::<Vec<_>>()
+        };
+        assert!(refused("").await.is_empty());
+        let found = refused("clusters: { web: { consul: { service: web } } }\n").await;
+        assert_eq!(found, ["consul.address"]);
     }
 
     #[tokio::test]

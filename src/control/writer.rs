@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::config::{Boot, Config, Live, Name, Problem};
 use crate::control::members::Book;
 use crate::control::pending::{Pending, waiting};
-use crate::control::reading::{Candidate, Reader, Request, open_log};
+use crate::control::reading::{Candidate, Reader, Request, compile, open_log};
 use crate::control::ready::Ready;
 use crate::control::{Applied, Change, DrainError, Rejected, WARM};
 use crate::discovery::{Stop, Update};
@@ -55,7 +55,7 @@ impl Writer {
     ) -> Result<Self, Vec<Problem>> {
         let Config { boot, live } = config;
         let access_log = open_log(&live, &around)?;
-        let plan = Plan::new(Arc::new(live), &around)?;
+        let plan = compile(Arc::new(live), &around)?;
         let mut book = Book::default();
         book.enter_static(&plan.live);
         let (wanted, _) = watch::channel(plan.live.clone());

@@ -40,6 +40,12 @@ pub(super) fn check(consul: &Consul, problems: &mut Vec<Problem>) {
 /// The address, and the TLS keys that only an `https` one uses.
 fn at(address: &str, consul: &Consul, problems: &mut Vec<Problem>) {
     let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
+    if rest.split('/').next().is_some_and(|host| host.contains('@')) {
+        // Without the text: it may hold the password.
+        let problem = Problem::new("consul.address", "there is a user or password in the address");
+        problems.push(problem.hint("put `user:password` into CONSUL_HTTP_AUTH"));
+        return;
+    }
     let known = matches!(scheme, "" | "http" | "https" | "unix");
     if !known || rest.is_empty() || rest.contains(char::is_whitespace) {
         let problem = Problem::new("consul.address", format!("`{address}` is not the address of an agent"));
