@@ -31,7 +31,7 @@ use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 use pingora::services::listening::Service;
 
-use crate::config::boot;
+use crate::config::{Problem, boot};
 
 use self::answer::{Answer, Refusal};
 use self::path::Found;
@@ -59,6 +59,17 @@ pub fn service(world: Arc<dyn World>, config: &boot::Admin) -> Service<Admin> {
     service.threads = Some(1);
     service.add_tcp(&config.address.to_string());
     service
+}
+
+/// What is wrong with the token's file, if there is to be one: without it every request would be refused.
+pub fn token_problem(config: &boot::Admin) -> Option<Problem> {
+    let path = config.token_file.as_ref()?;
+    let what = match std::fs::read_to_string(path) {
+        Ok(text) if text.trim().is_empty() => format!("{} is empty", path.display()),
+        Ok(_) => return None,
+        Err(why) => format!("cannot read {}: {why}", path.display()),
+    };
+    Some(Problem::new("admin.token_file", what).hint("write the token into it, and nothing else"))
 }
 
 // === impl Admin ===

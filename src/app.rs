@@ -137,7 +137,17 @@ impl Builder {
             Problem::new(format!("routes[{hidden}]"), what)
                 .hint("see \"which route wins\" in the README, or set `priority`")
         };
-        snapshot.table.router.shadowed().into_iter().map(told).collect()
+        let mut warnings: Vec<_> = snapshot.table.router.shadowed().into_iter().map(told).collect();
+        for (name, cluster) in &snapshot.live.clusters {
+            let key = cluster.consul.as_ref().map_or("service", |consul| consul.address.as_str());
+            if !matches!(key, "service" | "lan" | "wan") {
+                let what = format!("`{key}` is neither `service`, `lan` nor `wan`");
+                let hint =
+                    "instances without a tagged address of that name are reached by their service address";
+                warnings.push(Problem::new(format!("clusters.{name}.consul.address"), what).hint(hint));
+            }
+        }
+        warnings
     }
 
     /// The snapshot that the config gives while no source has answered: static clusters have members, others none.
@@ -183,6 +193,11 @@ impl Builder {
         };
         let (config, file, places) = self.load().map_err(StartError::Config)?;
         let boot = config.boot.clone();
+        // Before the sockets: what `check` says is what a start says.
+        let problems = self.compile_problems(&config);
+        if !problems.is_empty() {
+            return Err(StartError::Config(places.place(problems)));
+        }
         bind::check(&boot)?;
         let around = Arc::new(self.surroundings(&boot)?);
         let ready = Arc::new(Ready::new());
@@ -256,6 +271,7 @@ impl Builder {
     fn compile_problems(&self, config: &Config) -> Vec<Problem> {
         let mut problems = self.compile(config).err().unwrap_or_default();
         problems.extend(consul::problems(&config.live, &consul::from_environment));
+        problems.extend(admin::token_problem(&config.boot.admin));
         problems
     }
 
