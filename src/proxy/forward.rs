@@ -33,13 +33,11 @@ pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &Requ
         let authority = request.uri.authority()?.as_str();
         HeaderValue::from_str(authority).ok()
     });
-    match host {
-        Some(host) => request.insert_header("x-forwarded-host", host)?,
+    if let Some(host) = host {
+        request.insert_header("x-forwarded-host", host)?;
+    } else if let Some(endpoint) = ctx.endpoint {
         // HTTP/1.0 may leave it out, HTTP/1.1 may not (RFC 9112 3.2): the endpoint is asked for under its own address.
-        None => match ctx.endpoint {
-            Some(endpoint) => request.insert_header(header::HOST, endpoint.to_string())?,
-            None => {}
-        },
+        request.insert_header(header::HOST, endpoint.to_string())?;
     }
     origin_form(request);
     join_cookies(request)?;
