@@ -16,6 +16,7 @@ pub mod dns;
 pub mod hub;
 pub mod keep;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -77,6 +78,8 @@ pub enum Quality {
 pub enum Heard {
     Members {
         members: Members,
+        /// What the source names too, as something that is not a member (any more).
+        elsewhere: Arc<[SocketAddr]>,
         quality: Quality,
         at: Instant,
     },
@@ -115,7 +118,20 @@ impl Answers {
 
     /// A whole set. Never call it for a failure.
     pub fn members(&self, members: Members, quality: Quality, at: Instant) {
-        self.send(Heard::Members { members, quality, at });
+        self.members_except(members, Arc::default(), quality, at);
+    }
+
+    /// As [`Answers::members`], with the addresses that the source names and that do not belong to the
+    /// cluster: what was a member and is named as another thing is gone for sure, and no removal of
+    /// it is held.
+    pub fn members_except(
+        &self,
+        members: Members,
+        elsewhere: Arc<[SocketAddr]>,
+        quality: Quality,
+        at: Instant,
+    ) {
+        self.send(Heard::Members { members, elsewhere, quality, at });
     }
 
     /// The source was heard, in good order, and nothing changed.

@@ -184,6 +184,25 @@ async fn tags_select_and_a_change_of_tags_moves_an_instance() {
 }
 
 #[tokio::test]
+async fn the_last_instance_that_loses_its_tag_goes_at_once() {
+    let Some(agent) = Agent::start().await else { return };
+    let mut bed = Bed::new(agent.address(), |live| {
+        live.clusters.insert(name("blue"), cluster("web", &["blue"]));
+        live.clusters.insert(name("green"), cluster("web", &["green"]));
+    });
+    agent.register("web", 1, json!({"Tags": ["blue"]})).await;
+    bed.count("blue", 1).await;
+    bed.count("green", 0).await;
+    let start = now();
+    agent.register("web", 1, json!({"Tags": ["green"]})).await;
+    bed.count("green", 1).await;
+    bed.count("blue", 0).await;
+    let took = start.elapsed();
+    eprintln!("retag to update: {took:?}");
+    assert!(took < Duration::from_millis(250), "{took:?}");
+}
+
+#[tokio::test]
 async fn the_last_instance_is_held_and_then_goes() {
     let Some(agent) = Agent::start().await else { return };
     let mut bed = Bed::new(agent.address(), |live| live.consul.empty_hold = Span::secs(3));

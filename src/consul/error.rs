@@ -44,6 +44,9 @@ pub enum Error {
     /// In bytes.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
+    /// JSON, and none of the instances in it is one.
+    #[error("none of the {count} instances can be read: {first}")]
+    Unreadable { count: usize, first: String },
     #[error("no usable X-Consul-Index: {0}")]
     BadIndex(String),
 }
@@ -75,6 +78,7 @@ impl Error {
             Self::NotJson(_) => "not_json",
             Self::Truncated(_) => "truncated",
             Self::TooLarge(_) => "too_large",
+            Self::Unreadable { .. } => "unreadable",
             Self::BadIndex(_) => "bad_index",
         }
     }

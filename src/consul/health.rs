@@ -2,7 +2,8 @@
 //!
 //! The whole answer is JSON or it is refused. Within it one instance that does not fit the shape (a
 //! port that is text, a missing service) is dropped alone: a neighbour's mistake must not freeze a
-//! whole service. Consul writes `null` where it means empty (`Meta` here), and newer versions add
+//! whole service. But where every one is like that, the answer as a whole was not understood (a proxy
+//! or a version that speaks otherwise), and that is a failure and not an empty service. Consul writes `null` where it means empty (`Meta` here), and newer versions add
 //! fields: every field may be null or missing, unknown ones are ignored.
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ pub struct Instance {
     #[serde(default, deserialize_with = "nullable")]
     pub node: Node,
     pub service: Service,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "without_nulls")]
     pub checks: Vec<Check>,
 }
 
@@ -94,30 +95,39 @@ pub struct Check {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Instances {
     pub list: Vec<Instance>,
+    /// Sidecars and gateways (anything with a kind): named, but not the service.
+    pub others: Vec<Instance>,
+    /// `node/id: why`.
     pub unreadable: Vec<String>,
 }
 
 // === impl Instances ===
 
 impl Instances {
-    /// Reads a body. Sidecars and gateways (anything with a kind) are left out: they are not the
-    /// service.
+    /// Reads a body.
     ///
     /// # Errors
     ///
-    /// [`Error::Truncated`] or [`Error::NotJson`]: the body is not a JSON array.
+    /// [`Error::Truncated`] or [`Error::NotJson`]: the body is not a JSON array. [`Error::Unreadable`]: nothing
+    /// of the service is left but what cannot be read, which is no empty service.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         let values: Vec<Value> = serde_json::from_slice(body).map_err(|e| Error::parsing(&e))?;
-        let mut all = Self { list: Vec::with_capacity(values.len()), unreadable: Vec::new() };
+        let mut all = Self { list: Vec::with_capacity(values.len()), ..Self::default() };
         for value in values {
-            let id = value.pointer("/Service/ID").and_then(Value::as_str).unwrap_or("?").to_owned();
+            let text = |at: &str| value.pointer(at).and_then(Value::as_str).unwrap_or("?").to_owned();
+            let (node, id) = (text("/Node/Node"), text("/Service/ID"));
             match serde_json::from_value::<Instance>(value) {
                 Ok(instance) if instance.service.kind.is_empty() => all.list.push(instance),
-                Ok(_) => {}
-                Err(e) => all.unreadable.push(format!("{id}: {e}")),
+                Ok(other) => all.others.push(other),
+                Err(e) => all.unreadable.push(format!("{node}/{id}: {e}")),
             }
         }
-        Ok(all)
+        match all.unreadable.first() {
+            Some(first) if all.list.is_empty() => {
+                Err(Error::Unreadable { count: all.unreadable.len(), first: first.clone() })
+            }
+            _ => Ok(all),
+        }
     }
 }
 
@@ -148,4 +158,13 @@ where
     D: Deserializer<'de>,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// As [`nullable`], for a list; a `null` in it is skipped.
+fn without_nulls<'de, D>(deserializer: D) -> Result<Vec<Check>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let checks: Option<Vec<Option<Check>>> = Option::deserialize(deserializer)?;
+    Ok(checks.into_iter().flatten().flatten().collect())
 }

@@ -29,7 +29,7 @@ use crate::config::live;
 use crate::consul::health::Instances;
 use crate::consul::{Answer, Client, Error, Query, Settings};
 use crate::discovery::consul::poll::Ask;
-use crate::discovery::consul::select::select;
+use crate::discovery::consul::select::{Selection, select};
 use crate::discovery::consul::tasks::Tasks;
 use crate::discovery::{Answers, Quality, Stop, stopped};
 
@@ -212,8 +212,9 @@ impl Known {
         for subscriber in subscribers {
             let selection = select(&self.instances, &subscriber.spec);
             total += selection.members.len();
-            subscriber.answers.detail(self.index, selection.dropped.into());
-            subscriber.answers.members(selection.members, self.quality, now);
+            let Selection { members, elsewhere, dropped } = selection;
+            subscriber.answers.detail(self.index, dropped.into());
+            subscriber.answers.members_except(members, elsewhere.into(), self.quality, now);
         }
         total
     }

@@ -15,6 +15,7 @@ mod saver;
 pub mod status;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -180,8 +181,8 @@ impl Keeper {
     fn heard(&mut self, cluster: &Name, heard: Heard) {
         let Some(kept) = self.clusters.get_mut(cluster) else { return };
         let (change, at) = match heard {
-            Heard::Members { members, quality, at } => {
-                let change = kept.members(members, quality, at);
+            Heard::Members { members, elsewhere, quality, at } => {
+                let change = kept.members(members, &elsewhere, quality, at);
                 let degraded = quality == Quality::Degraded;
                 self.statuses.edit(cluster, |record| {
                     record.origin = Some(Origin::Live);
@@ -202,7 +203,18 @@ impl Keeper {
                 return;
             }
             Heard::Detail { index, dropped } => {
-                self.statuses.edit(cluster, |record| (record.index, record.dropped) = (index, dropped));
+                let source = kept.begin.source;
+                self.statuses.edit(cluster, |record| {
+                    // Each answer says it again; only another number is news.
+                    match dropped.first() {
+                        Some(first) if dropped.len() != record.dropped.len() => log::warn!(
+                            "cluster {cluster}: {source}: {} instances cannot be used, as {first}",
+                            dropped.len()
+                        ),
+                        _ => {}
+                    }
+                    (record.index, record.dropped) = (index, dropped);
+                });
                 return;
             }
         };
@@ -262,9 +274,15 @@ impl Keeper {
 // === impl Kept ===
 
 impl Kept {
-    fn members(&mut self, members: Members, quality: Quality, at: Instant) -> Option<Change> {
+    fn members(
+        &mut self,
+        members: Members,
+        elsewhere: &[SocketAddr],
+        quality: Quality,
+        at: Instant,
+    ) -> Option<Change> {
         let (named, before) = (members.len(), self.guard.held());
-        let change = self.guard.answer(members, quality, at);
+        let change = self.guard.answer_except(members, elsewhere, quality, at);
         let held = self.guard.held();
         if held > before {
             log::warn!(

@@ -5,7 +5,8 @@
 //! share one watcher, and Consul's filter language has traps (`matches` is true for a missing key,
 //! a bad expression is a 500). A critical instance stays a member, marked as such: it is what panic
 //! mode falls back on. An instance that cannot be used as it is registered (port 0, a host name for
-//! an address) is left out alone, and said.
+//! an address) is left out alone, and said. One that is named but does not match (any more) is told
+//! apart from one that is not named at all: it lost its tag on purpose.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +20,8 @@ use crate::endpoint::{Labels, Member, Members, Registry};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Selection {
     pub(super) members: Members,
+    /// The addresses of instances that the answer names and that `wanted` does not ask for.
+    pub(super) elsewhere: Vec<SocketAddr>,
     /// `node/id: why`.
     pub(super) dropped: Vec<String>,
 }
@@ -27,8 +30,11 @@ pub(super) struct Selection {
 pub(super) fn select(instances: &Instances, wanted: &ConsulService) -> Selection {
     let mut members = Vec::with_capacity(instances.list.len());
     let mut dropped = instances.unreadable.clone();
+    let mut elsewhere = Vec::new();
+    elsewhere.extend(instances.others.iter().filter_map(|other| address(other, &wanted.address).ok()));
     for instance in &instances.list {
         if !matches(instance, wanted) {
+            elsewhere.extend(address(instance, &wanted.address).ok());
             continue;
         }
         match member(instance, &wanted.address) {
@@ -36,7 +42,7 @@ pub(super) fn select(instances: &Instances, wanted: &ConsulService) -> Selection
             Err(why) => dropped.push(format!("{}: {why}", identity(instance))),
         }
     }
-    Selection { members: Members::new(members), dropped }
+    Selection { members: Members::new(members), elsewhere, dropped }
 }
 
 fn matches(instance: &Instance, wanted: &ConsulService) -> bool {

@@ -244,6 +244,11 @@ impl Trigger {
 fn of_one_service(error: &Error) -> bool {
     matches!(
         error,
-        Error::Config(_) | Error::NotJson(_) | Error::Truncated(_) | Error::TooLarge(_) | Error::BadIndex(_)
+        Error::Config(_)
+            | Error::NotJson(_)
+            | Error::Truncated(_)
+            | Error::TooLarge(_)
+            | Error::Unreadable { .. }
+            | Error::BadIndex(_)
     )
 }

@@ -151,6 +151,29 @@ async fn json_that_ends_early_is_refused() {
 }
 
 #[tokio::test]
+async fn instances_that_can_all_not_be_read_are_no_empty_answer() {
+    Bed::survives(Reply::Good(60, r#"[{"Checks":[null]}]"#.into()), "unreadable").await;
+    Bed::survives(Reply::Good(60, "[1,2,3]".into()), "unreadable").await;
+}
+
+#[tokio::test]
+async fn an_instance_that_loses_its_tag_or_changes_its_kind_goes_at_once() {
+    let bed = Bed::new(|live| {
+        live.clusters.insert(name("odd"), cluster("web", &["odd"]));
+    })
+    .await;
+    bed.fake.script([good(50, &[1, 2])]).await;
+    bed.until_of("odd", |s| s.members == 1).await;
+    bed.until(|s| s.members == 2).await;
+    bed.fake.script([Reply::Good(51, body(&[1, 2]).replace("odd", "even"))]).await;
+    bed.until_of("odd", |s| (s.members, s.held, s.index) == (0, 0, 51)).await;
+    assert_eq!(bed.until(|s| s.index == 51).await.members, 2);
+    let kind = body(&[1, 2]).replace(r#""Meta""#, r#""Kind":"connect-proxy","Meta""#);
+    bed.fake.script([Reply::Good(52, kind)]).await;
+    bed.until(|s| (s.members, s.held, s.index) == (0, 0, 52)).await;
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_off_is_refused() {
     Bed::survives(Reply::Raw(header(60, 500) + "[]"), "truncated").await;
 }

@@ -10,6 +10,11 @@
 //! - more than `max_removal_percent` of at least four, leaving fewer than before: held for
 //!   `shrink_hold`. A rollout that replaces every instance one for one is not a shrink.
 //!
+//! A member that the answer still names, but as something else (it lost the tag, changed its kind), is
+//! no removal to doubt: that is an explicit word too, and it goes at once, before the rest is judged.
+//! So a deployment that moves its last instance from `blue` to `green` is not served as blue for half
+//! a minute.
+//!
 //! A hold counts from the first answer without the member, so a change of reason does not add up.
 //! It ends by an answer that names the member again, by its time while the source is heard, or by
 //! an answer that gives no reason to hold. While the source cannot be heard at all, no hold ends.
@@ -111,13 +116,28 @@ impl Guard {
 
     /// Takes a whole set. None: what is served stays as it is.
     pub fn answer(&mut self, said: Members, quality: Quality, now: Instant) -> Option<Change> {
+        self.answer_except(said, &[], quality, now)
+    }
+
+    /// As [`Guard::answer`]; members at the addresses in `elsewhere`, which the answer names as something
+    /// else, go at once.
+    pub fn answer_except(
+        &mut self,
+        said: Members,
+        elsewhere: &[SocketAddr],
+        quality: Quality,
+        now: Instant,
+    ) -> Option<Change> {
         let Some(old) = self.served.clone() else {
             self.said = said;
             return self.serve();
         };
         let named: BTreeSet<_> = said.iter().map(|m| m.address).collect();
-        let missing: Vec<_> = old.iter().map(|m| m.address).filter(|a| !named.contains(a)).collect();
-        let verdict = self.judge(old.len(), said.len(), missing.len(), quality);
+        let unnamed: Vec<_> = old.iter().map(|m| m.address).filter(|a| !named.contains(a)).collect();
+        let elsewhere: BTreeSet<_> = elsewhere.iter().collect();
+        let missing: Vec<_> = unnamed.iter().copied().filter(|a| !elsewhere.contains(a)).collect();
+        let moved = unnamed.len() - missing.len();
+        let verdict = self.judge(old.len() - moved, said.len(), missing.len(), quality);
         let before = std::mem::take(&mut self.held);
         for address in missing {
             let since = before.get(&address).map_or(now, |hold| hold.since);

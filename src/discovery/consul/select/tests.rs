@@ -44,10 +44,23 @@ fn sample() -> Instances {
 
 /// One instance on 10.0.0.1:80 with the changes of `edit`.
 fn one(edit: impl FnOnce(&mut Value)) -> Selection {
-    let mut value = json!([{"Node": {"Node": "n", "Address": "10.0.0.1"},
-        "Service": {"ID": "i", "Address": "", "Port": 80, "Kind": ""}, "Checks": []}]);
-    edit(&mut value[0]);
-    select(&Instances::parse(value.to_string().as_bytes()).unwrap(), &wanted("service"))
+    selected(&mut [instance()], edit)
+}
+
+fn beside_a_good_one(edit: impl FnOnce(&mut Value)) -> Selection {
+    selected(&mut [instance(), instance()], edit)
+}
+
+fn instance() -> Value {
+    json!({"Node": {"Node": "n", "Address": "10.0.0.1"},
+        "Service": {"ID": "i", "Address": "", "Port": 80, "Kind": ""}, "Checks": []})
+}
+
+/// What is selected of `values` after `edit` has changed the first.
+fn selected(values: &mut [Value], edit: impl FnOnce(&mut Value)) -> Selection {
+    edit(&mut values[0]);
+    let body = json!(values).to_string();
+    select(&Instances::parse(body.as_bytes()).unwrap(), &wanted("service"))
 }
 
 #[test]
@@ -125,8 +138,9 @@ fn bad_instances_drop_alone() {
         ("Address", json!("host.example")),
         ("Meta", json!({"a": 5})),
     ] {
-        let selection = one(|i| i["Service"][field] = value.clone());
-        assert_eq!((selection.members.len(), selection.dropped.len()), (0, 1), "{field} {value}");
+        let selection = beside_a_good_one(|i| i["Service"][field] = value.clone());
+        assert_eq!((selection.members.len(), selection.dropped.len()), (1, 1), "{field} {value}");
+        assert!(selection.dropped[0].starts_with("n/i: "), "{:?}", selection.dropped);
     }
 }
 
@@ -141,6 +155,9 @@ fn nulls_are_defaults_and_sidecars_are_not_the_service() {
     assert_eq!((nulls.members.len(), nulls.members[0].weight), (1, 1));
     let sidecar = one(|i| i["Service"]["Kind"] = json!("connect-proxy"));
     assert_eq!((sidecar.members.len(), sidecar.dropped.len()), (0, 0));
+    assert_eq!(sidecar.elsewhere.len(), 1);
+    let checks = one(|i| i["Checks"] = json!([null, {"CheckID": "c", "Status": "warning"}, null]));
+    assert_eq!((checks.members[0].registry, checks.dropped.len()), (Registry::Warning, 0));
     let heavy = one(|i| i["Service"]["Weights"] = json!({"Passing": 1_000_000, "Warning": -3}));
     assert_eq!(heavy.members[0].weight, 65_535);
 }
@@ -199,7 +216,13 @@ proptest! {
     fn arbitrary_json_never_panics(values in prop::collection::vec(any_json(), 0..5), bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = Instances::parse(&bytes);
         let body = Value::from(values).to_string();
-        let instances = Instances::parse(body.as_bytes()).unwrap();
+        let instances = match Instances::parse(body.as_bytes()) {
+            Ok(instances) => instances,
+            Err(error) => {
+                prop_assert_eq!(error.kind(), "unreadable");
+                return Ok(());
+            }
+        };
         for rule in ["service", "lan"] {
             let selection = select(&instances, &wanted(rule));
             prop_assert!(selection.members.iter().all(|m| m.address.port() > 0));

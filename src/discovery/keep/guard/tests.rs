@@ -118,6 +118,39 @@ fn explicit_words_count_at_once_even_if_degraded() {
     assert_eq!((change.changed, change.members), (2, said.into()));
 }
 
+fn at(ports: impl IntoIterator<Item = u16>) -> Vec<SocketAddr> {
+    set(ports).iter().map(|m| m.address).collect()
+}
+
+#[test]
+fn what_is_named_as_something_else_goes_at_once() {
+    for quality in [Quality::Good, Quality::Degraded] {
+        let (mut guard, now) = serving([1, 2]);
+        let change = guard.answer_except(set([]), &at([1, 2, 9]), quality, now).unwrap();
+        assert_eq!((change.removed, guard.held(), ports(&guard)), (2, 0, vec![]));
+    }
+}
+
+#[test]
+fn what_is_not_named_is_held_beside_what_moved() {
+    let (mut guard, now) = serving([1, 2]);
+    guard.answer_except(set([]), &at([1]), Quality::Good, now).unwrap();
+    assert_eq!((ports(&guard), guard.due()), (vec![2], Some(now + 30 * SEC)));
+    // And a hold ends when the answer names it as something else.
+    guard.answer_except(set([]), &at([1, 2]), Quality::Good, now + SEC).unwrap();
+    assert_eq!((ports(&guard), guard.held()), (vec![], 0));
+}
+
+#[test]
+fn what_moved_is_no_part_of_a_shrink() {
+    let (mut guard, now) = serving(1..=10);
+    guard.answer_except(set([1]), &at(2..=10), Quality::Good, now).unwrap();
+    assert_eq!((ports(&guard), guard.held()), (vec![1], 0));
+    let (mut guard, now) = serving(1..=10);
+    guard.answer_except(set([1]), &at(2..=5), Quality::Good, now).unwrap();
+    assert_eq!((ports(&guard), guard.held()), (vec![1, 6, 7, 8, 9, 10], 5));
+}
+
 #[test]
 fn holds_can_be_off() {
     let (mut guard, now) = serving(1..=9);
@@ -151,22 +184,24 @@ proptest! {
     /// before; and some time after a good answer exactly that answer is served.
     #[test]
     fn holds_keep_but_never_invent(
-        answers in prop::collection::vec((prop::collection::btree_set(1_u16..12, 0..12), 0_u8..4, 0_u64..40), 1..30),
+        answers in prop::collection::vec((prop::collection::btree_set(1_u16..12, 0..12), 0_u8..4, 0_u64..40, prop::collection::btree_set(1_u16..12, 0..4)), 1..30),
     ) {
         let (mut guard, mut now) = serving([]);
-        for (ports_said, what, seconds) in answers {
+        for (ports_said, what, seconds, moved) in answers {
             now += SEC * u32::try_from(seconds).unwrap();
             let before = guard.served().cloned().unwrap();
             let said = set(ports_said);
+            let elsewhere = at(moved);
             match what {
-                0 => { guard.answer(said.clone(), Quality::Degraded, now); }
-                1 => { guard.answer(said.clone(), Quality::Good, now); }
+                0 => { guard.answer_except(said.clone(), &elsewhere, Quality::Degraded, now); }
+                1 => { guard.answer_except(said.clone(), &elsewhere, Quality::Good, now); }
                 2 => { guard.tick(now); continue; }
                 _ => { guard.lost(); continue; }
             }
             let served = guard.served().unwrap();
             prop_assert!(said.iter().all(|m| served.contains(m)));
             prop_assert!(served.iter().all(|m| said.contains(m) || before.contains(m)));
+            prop_assert!(served.iter().all(|m| said.contains(m) || !elsewhere.contains(&m.address)));
             prop_assert_eq!(served.len(), said.len() + guard.held());
         }
         guard.answer(set([1, 2]), Quality::Good, now);
