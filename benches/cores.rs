@@ -1,8 +1,9 @@
 //! Instruction counts of the pure cores, by valgrind's callgrind: `make bench`.
 //!
-//! A count is the same on a busy machine and an idle one, so one run is enough and one more instruction shows. What it
-//! cannot show is a cache miss; `times.rs` has the clock. Each function is counted in its second run where the
-//! first one differs (scratch memory of regexes, the census of endpoints). Cases are leaked, so that nobody counts their end.
+//! A count is the same on a busy machine and an idle one, so one run is enough and one more
+//! instruction shows. What it cannot show is a cache miss; `times.rs` has the clock. Each function
+//! is counted in its second run where the first one differs (scratch memory of regexes, the census
+//! of endpoints). Cases are leaked, so that nobody counts their end.
 
 #![expect(clippy::expect_used, reason = "cases of a bench, made by its own hand")]
 #![expect(unreachable_pub, reason = "the cases serve two benches")]

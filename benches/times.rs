@@ -1,7 +1,9 @@
-//! The clock beside the instruction counts, for the figures of DESIGN 9 that are times: `make bench`.
+//! The clock beside the instruction counts, for the figures of DESIGN 9 that are times:
+//! `make bench`.
 //!
-//! A time is the median of many short rounds, so that a neighbour's burst on a shared machine falls out. Routes are
-//! matched in a loop over one request: what stays in the cache here may not stay there under traffic.
+//! A time is the median of many short rounds, so that a neighbour's burst on a shared machine falls
+//! out. Routes are matched in a loop over one request: what stays in the cache here may not stay
+//! there under traffic.
 
 #![expect(clippy::expect_used, reason = "cases of a bench, made by its own hand")]
 #![expect(unreachable_pub, dead_code, reason = "the cases serve two benches")]

@@ -1,12 +1,14 @@
-//! The admin API and the dashboard: what the proxy knows, for people and tools, and the few things they may change.
+//! The admin API and the dashboard: what the proxy knows, for people and tools, and the few things
+//! they may change.
 //!
-//! It reads the same snapshot that requests use, through the [`World`] trait, and keeps no copy, so it cannot show
-//! what does not serve. Changes go to the one writer behind the same trait and answer when they are in force.
+//! It reads the same snapshot that requests use, through the [`World`] trait, and keeps no copy, so
+//! it cannot show what does not serve. Changes go to the one writer behind the same trait and
+//! answer when they are in force.
 //!
-//! Who may ask: by default it listens on loopback and trusts whoever can connect. A web page in the operator's browser
-//! can connect too, so [`guard`] refuses foreign names (DNS rebinding) and requests that another site started (CSRF).
-//! On any other address a bearer token is needed. It runs on a thread of its own: a scrape of many routes must
-//! not stand in the way of a request.
+//! Who may ask: by default it listens on loopback and trusts whoever can connect. A web page in the
+//! operator's browser can connect too, so [`guard`] refuses foreign names (DNS rebinding) and
+//! requests that another site started (CSRF). On any other address a bearer token is needed. It
+//! runs on a thread of its own: a scrape of many routes must not stand in the way of a request.
 
 mod answer;
 pub mod explain;
@@ -61,7 +63,8 @@ pub fn service(world: Arc<dyn World>, config: &boot::Admin) -> Service<Admin> {
     service
 }
 
-/// What is wrong with the token's file, if there is to be one: without it every request would be refused.
+/// What is wrong with the token's file, if there is to be one: without it every request would be
+/// refused.
 pub fn token_problem(config: &boot::Admin) -> Option<Problem> {
     let path = config.token_file.as_ref()?;
     let what = match std::fs::read_to_string(path) {
@@ -114,7 +117,8 @@ impl ServeHttp for Admin {
         let answer = match self.answer(session).await {
             Ok(answer) => answer,
             Err(refusal) => {
-                // A client that is still sending would see a reset connection instead of the answer.
+                // A client that is still sending would see a reset connection instead of the
+                // answer.
                 let drained = tokio::time::timeout(DRAIN, session.drain_request_body()).await;
                 if !matches!(drained, Ok(Ok(()))) {
                     session.set_keepalive(None);

@@ -4,9 +4,9 @@
 //! control (hub, writer, file watch, SIGHUP) --first snapshot--> bootstrap --> proxy, admin listen
 //! ```
 //!
-//! The order is the point: nothing listens before there is something to serve, so a new process never answers 503 for
-//! want of endpoints that it was about to learn. Everything up to [`Builder::run`]'s last line is plain synchronous
-//! code; runtimes belong to Pingora's services.
+//! The order is the point: nothing listens before there is something to serve, so a new process
+//! never answers 503 for want of endpoints that it was about to learn. Everything up to
+//! [`Builder::run`]'s last line is plain synchronous code; runtimes belong to Pingora's services.
 //!
 //! A binary of your own adds filters:
 //!
@@ -150,7 +150,8 @@ impl Builder {
         warnings
     }
 
-    /// The snapshot that the config gives while no source has answered: static clusters have members, others none.
+    /// The snapshot that the config gives while no source has answered: static clusters have
+    /// members, others none.
     ///
     /// # Errors
     ///
@@ -266,8 +267,8 @@ impl Builder {
         }
     }
 
-    /// What shows when it is compiled, and whether Consul can be asked. Not for [`Builder::snapshot`]: to look at routes
-    /// needs no token.
+    /// What shows when it is compiled, and whether Consul can be asked. Not for
+    /// [`Builder::snapshot`]: to look at routes needs no token.
     fn compile_problems(&self, config: &Config) -> Vec<Problem> {
         let mut problems = self.compile(config).err().unwrap_or_default();
         problems.extend(consul::problems(&config.live, &consul::from_environment));
@@ -287,13 +288,15 @@ impl Builder {
     }
 }
 
-/// What Pingora is told of the boot config. Its own retry loop is bounded by ours; see `proxy::connect`.
+/// What Pingora is told of the boot config. Its own retry loop is bounded by ours; see
+/// `proxy::connect`.
 fn server_conf(boot: &Boot) -> ServerConf {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if boot.server.threads == 0 { cores } else { boot.server.threads };
     ServerConf {
         threads,
-        // `lifecycle` ends the process in time. Pingora's own end, which would cut its last words, is only for the case that it can't.
+        // `lifecycle` ends the process in time. Pingora's own end, which would cut its last words,
+        // is only for the case that it can't.
         grace_period_seconds: Some(boot.server.grace_period.0.as_secs() + lifecycle::MARGIN),
         graceful_shutdown_timeout_seconds: Some(1),
         upgrade_sock: boot.server.upgrade_socket.display().to_string(),

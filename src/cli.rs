@@ -15,7 +15,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::app::Builder;
 use crate::config::Config;
 
-/// A programmable L7 reverse proxy: finds services in Consul, routes, balances, and shows what it does.
+/// A programmable L7 reverse proxy: finds services in Consul, routes, balances, and shows what it
+/// does.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate", version, propagate_version = true, max_term_width = 100)]
 #[command(

@@ -1,7 +1,7 @@
 //! A cluster as requests use it: endpoints, their balancer, and a prepared peer for each.
 //!
-//! Compiled once per change of its own config or members; every other snapshot shares it by `Arc`, so that a change
-//! of one cluster among thousands costs one.
+//! Compiled once per change of its own config or members; every other snapshot shares it by `Arc`,
+//! so that a change of one cluster among thousands costs one.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,8 +20,9 @@ use crate::observe::metrics::{ClusterMetrics, Metrics};
 /// How long a TCP connection to an endpoint may take to open, where the config says nothing.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long an unused connection to an endpoint is kept. Below the keep-alive of common servers (nginx 75 s, Go and
-/// Java none), above that of Node (5 s) and gunicorn (2 s), whose closing is noticed by a probe before each use.
+/// How long an unused connection to an endpoint is kept. Below the keep-alive of common servers
+/// (nginx 75 s, Go and Java none), above that of Node (5 s) and gunicorn (2 s), whose closing is
+/// noticed by a probe before each use.
 pub const POOL_IDLE: Duration = Duration::from_secs(60);
 
 /// A compiled cluster.
@@ -46,7 +47,8 @@ pub struct Cluster {
 // === impl Cluster ===
 
 impl Cluster {
-    /// Compiles a cluster. `hash` was compiled from `config` before, since that can fail and this cannot.
+    /// Compiles a cluster. `hash` was compiled from `config` before, since that can fail and this
+    /// cannot.
     pub fn compile(
         name: &Name,
         config: &live::Cluster,
@@ -98,9 +100,10 @@ impl Cluster {
 
 /// A peer with everything set that does not depend on the request.
 ///
-/// Clusters with a common address share its connections, and a cluster that is renamed keeps them: all of them are
-/// HTTP/1.1 in clear. What will make two connections to one address differ beyond what Pingora compares itself (it
-/// knows of TLS names and certificates, not of the protocol spoken) belongs into `group_key`.
+/// Clusters with a common address share its connections, and a cluster that is renamed keeps them:
+/// all of them are HTTP/1.1 in clear. What will make two connections to one address differ beyond
+/// what Pingora compares itself (it knows of TLS names and certificates, not of the protocol
+/// spoken) belongs into `group_key`.
 fn peer(address: SocketAddr, connect: Duration) -> HttpPeer {
     let mut peer = HttpPeer::new(address, false, String::new());
     peer.options.connection_timeout = Some(connect);

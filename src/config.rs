@@ -1,8 +1,9 @@
 //! What the operator wrote: one YAML file in two halves.
 //!
-//! [`boot`] is fixed while a process lives; [`live`] is replaced by every reload. [`load`] reads the file and
-//! gives a [`Config`] or every [`Problem`] with its line and column; [`value`] holds the parse-only newtypes.
-//! No type of this module reaches the request path: `snapshot::compile` turns them into what requests use.
+//! [`boot`] is fixed while a process lives; [`live`] is replaced by every reload. [`load`] reads
+//! the file and gives a [`Config`] or every [`Problem`] with its line and column; [`value`] holds
+//! the parse-only newtypes. No type of this module reaches the request path: `snapshot::compile`
+//! turns them into what requests use.
 
 pub mod boot;
 pub mod live;

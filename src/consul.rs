@@ -8,8 +8,8 @@
 //!
 //! [`Settings`] is what the config and the `CONSUL_*` variables say together, compared by value so
 //! that a reload keeps connections that did not change. [`Client`] sends; [`Index`] is the pure
-//! rule for blocking queries; [`health`] reads the answers of `/v1/health/service`. [`check`] tells what
-//! cannot work before it is used.
+//! rule for blocking queries; [`health`] reads the answers of `/v1/health/service`. [`check`] tells
+//! what cannot work before it is used.
 
 pub mod address;
 pub mod check;

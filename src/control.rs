@@ -1,15 +1,18 @@
-//! The one writer: whatever changes the world sends it a [`Change`]; it compiles, publishes, and answers.
+//! The one writer: whatever changes the world sends it a [`Change`]; it compiles, publishes, and
+//! answers.
 //!
-//! One task owns the members, the roster and the generation counter, so changes are applied one after the other and
-//! a reader never sees two at once. Changes that arrive together are compiled together.
+//! One task owns the members, the roster and the generation counter, so changes are applied one
+//! after the other and a reader never sees two at once. Changes that arrive together are compiled
+//! together.
 //!
 //! # A new config is warmed before it serves
 //!
-//! A reload may name clusters whose source has not answered yet. Publishing at once would answer 503 until it has;
-//! so the new config *waits* while its sources start, at most [`WARM`] for each, and the old snapshot serves on. Changes of members in that
-//! time still apply to the old one. The bad side: a reload that names an unknown service is applied [`WARM`] late. One
-//! reload may overtake another that waits; then what both ask for goes on waiting, and twice [`WARM`] after the first
-//! of them the newest serves, whatever is missing.
+//! A reload may name clusters whose source has not answered yet. Publishing at once would answer
+//! 503 until it has; so the new config *waits* while its sources start, at most [`WARM`] for each,
+//! and the old snapshot serves on. Changes of members in that time still apply to the old one. The
+//! bad side: a reload that names an unknown service is applied [`WARM`] late. One reload may
+//! overtake another that waits; then what both ask for goes on waiting, and twice [`WARM`] after
+//! the first of them the newest serves, whatever is missing.
 
 pub mod change;
 pub mod members;

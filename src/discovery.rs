@@ -121,9 +121,9 @@ impl Answers {
         self.members_except(members, Arc::default(), quality, at);
     }
 
-    /// As [`Answers::members`], with the addresses that the source names and that do not belong to the
-    /// cluster: what was a member and is named as another thing is gone for sure, and no removal of
-    /// it is held.
+    /// As [`Answers::members`], with the addresses that the source names and that do not belong to
+    /// the cluster: what was a member and is named as another thing is gone for sure, and no
+    /// removal of it is held.
     pub fn members_except(
         &self,
         members: Members,

@@ -1,9 +1,10 @@
-//! One address that can serve requests: what the registry says of it, and what we know of it ourselves.
+//! One address that can serve requests: what the registry says of it, and what we know of it
+//! ourselves.
 //!
-//! [`Member`] is what a discovery source answers: plain data, compared by value. [`Endpoint`] is a member compiled
-//! into a snapshot, joined to its [`State`], the facts that outlive snapshots (in-flight requests, drained or
-//! not, later health and ejection). The [`roster`] keeps states by (cluster, address), so that no change of weight, tag or
-//! route loses them.
+//! [`Member`] is what a discovery source answers: plain data, compared by value. [`Endpoint`] is a
+//! member compiled into a snapshot, joined to its [`State`], the facts that outlive snapshots
+//! (in-flight requests, drained or not, later health and ejection). The [`roster`] keeps states by
+//! (cluster, address), so that no change of weight, tag or route loses them.
 
 pub mod roster;
 pub mod state;
@@ -59,7 +60,8 @@ pub struct Labels {
     pub meta: BTreeMap<String, String>,
 }
 
-/// A whole answer of a source: sorted by address, each address once. Built by [`Members::new`] only.
+/// A whole answer of a source: sorted by address, each address once. Built by [`Members::new`]
+/// only.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<Member>")]
 pub struct Members(Arc<[Member]>);
@@ -74,8 +76,9 @@ pub struct Endpoint {
 // === impl Members ===
 
 impl Members {
-    /// Sorts by address. Where an address comes twice, the better registry state wins, then the larger weight: two
-    /// registrations of one process must not double its share, nor one failing check take both out.
+    /// Sorts by address. Where an address comes twice, the better registry state wins, then the
+    /// larger weight: two registrations of one process must not double its share, nor one failing
+    /// check take both out.
     pub fn new(members: impl IntoIterator<Item = Member>) -> Self {
         let mut list: Vec<_> = members.into_iter().collect();
         list.sort_by(|a, b| {
@@ -111,7 +114,8 @@ impl std::ops::Deref for Members {
 // === impl Endpoint ===
 
 impl Endpoint {
-    /// Whether an operator took it out (registry maintenance, or drained here). Such an endpoint is used in no mode.
+    /// Whether an operator took it out (registry maintenance, or drained here). Such an endpoint is
+    /// used in no mode.
     pub fn withdrawn(&self) -> bool {
         self.member.registry == Registry::Maintenance || self.state.draining() || self.member.weight == 0
     }

@@ -1,12 +1,14 @@
-//! The programmable part: code that sees each request of a route before it is forwarded, and each response on its way
-//! back. A user ships filters of their own by giving the [`Registry`] a factory; a route names them with their config.
+//! The programmable part: code that sees each request of a route before it is forwarded, and each
+//! response on its way back. A user ships filters of their own by giving the [`Registry`] a
+//! factory; a route names them with their config.
 //!
-//! Filters are synchronous and see heads, not bodies. They run on the request path of every worker thread, so one that
-//! must ask another server, or must see a body, does not belong here; that is the bad side, and what keeps a chain of
-//! ten filters as cheap as ten calls. What a filter needs at run time it makes in its factory, once a snapshot.
+//! Filters are synchronous and see heads, not bodies. They run on the request path of every worker
+//! thread, so one that must ask another server, or must see a body, does not belong here; that is
+//! the bad side, and what keeps a chain of ten filters as cheap as ten calls. What a filter needs
+//! at run time it makes in its factory, once a snapshot.
 //!
-//! Beside this trait stand the built-in edits, one a file, which routes name by keys of their own: [`headers`],
-//! [`rewrite`], [`redirect`], [`respond`].
+//! Beside this trait stand the built-in edits, one a file, which routes name by keys of their own:
+//! [`headers`], [`rewrite`], [`redirect`], [`respond`].
 
 pub mod chain;
 pub mod headers;
@@ -24,10 +26,11 @@ use pingora::http::{RequestHeader, ResponseHeader};
 pub use self::chain::Chain;
 pub use self::registry::{FilterFactory, Registry};
 
-/// Code that looks at, and may change, the requests and responses of a route. Both methods default to doing nothing.
+/// Code that looks at, and may change, the requests and responses of a route. Both methods default
+/// to doing nothing.
 ///
-/// One instance serves all requests of its route at once, so what it counts must be atomic. A panic in it ends the
-/// client's connection.
+/// One instance serves all requests of its route at once, so what it counts must be atomic. A panic
+/// in it ends the client's connection.
 pub trait Filter: Send + Sync {
     /// Sees the client's request before the split and the rewrite, once, however often it is tried.
     fn on_request(&self, request: &mut RequestHeader, exchange: &mut Exchange<'_>) -> Verdict {
@@ -71,7 +74,8 @@ pub struct Exchange<'a> {
     pub memory: &'a mut Memory,
 }
 
-/// What the filters of one request remember until its end. The proxy keeps one a request; an empty one costs nothing.
+/// What the filters of one request remember until its end. The proxy keeps one a request; an empty
+/// one costs nothing.
 #[derive(Debug, Default)]
 pub struct Memory {
     /// Values by type: give each filter a private type.

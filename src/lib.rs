@@ -1,13 +1,16 @@
-//! Tidegate: a programmable L7 reverse proxy on Cloudflare's Pingora, for services registered in Consul.
+//! Tidegate: a programmable L7 reverse proxy on Cloudflare's Pingora, for services registered in
+//! Consul.
 //!
-//! This page is the tour: what the program is made of, the two ways through it, and the laws that keep it simple. Read it with
-//! the source beside you; each module begins with the policy it holds and why.
+//! This page is the tour: what the program is made of, the two ways through it, and the laws that
+//! keep it simple. Read it with the source beside you; each module begins with the policy it holds
+//! and why.
 //!
 //! # What it is
 //!
-//! One process takes requests on its listeners, finds the route of each, picks an endpoint of the route's cluster, and passes
-//! the request on. Meanwhile it hears from Consul, DNS, the config file and its operators what has changed. The two
-//! halves meet in one place: the [`Snapshot`](snapshot::Snapshot), an immutable picture of everything that requests need.
+//! One process takes requests on its listeners, finds the route of each, picks an endpoint of the
+//! route's cluster, and passes the request on. Meanwhile it hears from Consul, DNS, the config file
+//! and its operators what has changed. The two halves meet in one place: the
+//! [`Snapshot`](snapshot::Snapshot), an immutable picture of everything that requests need.
 //!
 //! ```text
 //!            a request ------------------------------------------------------------------>
@@ -27,26 +30,31 @@
 //! # A request
 //!
 //! 1. [`proxy::door`] tells HTTP/1.1 from h2c and watches over the header's deadline.
-//! 2. [`proxy::accept`] loads the snapshot, once. The [`route::Router`] finds the route; a redirect or a fixed answer ends here.
-//! 3. [`proxy::connect`] asks the cluster's [`balance::Balancer`] for an endpoint and takes a [`Lease`](endpoint::Lease) on
-//!    it. When the connection fails, another endpoint is asked for, by the same snapshot.
+//! 2. [`proxy::accept`] loads the snapshot, once. The [`route::Router`] finds the route; a redirect
+//!    or a fixed answer ends here.
+//! 3. [`proxy::connect`] asks the cluster's [`balance::Balancer`] for an endpoint and takes a
+//!    [`Lease`](endpoint::Lease) on it. When the connection fails, another endpoint is asked for,
+//!    by the same snapshot.
 //! 4. [`proxy::forward`] makes the endpoint's request of the client's: path, Host, headers.
 //! 5. [`proxy::respond`] edits the answer and ends it when the request's time is up.
-//! 6. [`proxy::finish`] counts and logs, whatever happened; [`proxy::error`] has said with which status and flag.
+//! 6. [`proxy::finish`] counts and logs, whatever happened; [`proxy::error`] has said with which
+//!    status and flag.
 //!
 //! # A change
 //!
-//! 1. Something is heard: a blocking query of [`discovery::consul`] returns, a TTL of [`discovery::dns`] is over, the file
-//!    changes, an operator posts.
-//! 2. Members go through [`discovery::keep`], which doubts removals that look like an outage and keeps the last good set, in
-//!    memory and on disk. What is left is an [`Update`](discovery::Update). The rest is a [`Change`](control::Change).
-//! 3. [`control::Writer`] compiles: config to a [`Plan`](snapshot::compile::Plan), which reports every problem or none, and
-//!    plan and members to the next snapshot, which cannot fail.
-//! 4. A new config waits, at most [`control::WARM`], until its sources have answered; then it is published by one atomic store. "Applied"
-//!    means "serves".
+//! 1. Something is heard: a blocking query of [`discovery::consul`] returns, a TTL of
+//!    [`discovery::dns`] is over, the file changes, an operator posts.
+//! 2. Members go through [`discovery::keep`], which doubts removals that look like an outage and
+//!    keeps the last good set, in memory and on disk. What is left is an
+//!    [`Update`](discovery::Update). The rest is a [`Change`](control::Change).
+//! 3. [`control::Writer`] compiles: config to a [`Plan`](snapshot::compile::Plan), which reports
+//!    every problem or none, and plan and members to the next snapshot, which cannot fail.
+//! 4. A new config waits, at most [`control::WARM`], until its sources have answered; then it is
+//!    published by one atomic store. "Applied" means "serves".
 //! 5. The change is told: one log line, metrics, the answer to whoever asked.
 //!
-//! Start-up is the same flow with nothing before it; the listeners open after the first snapshot ([`app`]).
+//! Start-up is the same flow with nothing before it; the listeners open after the first snapshot
+//! ([`app`]).
 //!
 //! # The map
 //!
@@ -66,16 +74,19 @@
 //!
 //! 1. A request reads one snapshot, loaded in one place, kept for its whole life, retries too.
 //! 2. One task publishes. Publishing cannot fail: all that can was done before.
-//! 3. Facts that outlive a snapshot (in-flight requests, draining, later health) belong to (cluster, address) and to nothing else; no change of
-//!    weight, tag or route touches them.
+//! 3. Facts that outlive a snapshot (in-flight requests, draining, later health) belong to
+//!    (cluster, address) and to nothing else; no change of weight, tag or route touches them.
 //! 4. Decisions take the time and the dice as arguments: no clock, no global random, no async.
-//! 5. A config key is served or refused, never accepted and ignored. A config that has one problem changes nothing.
+//! 5. A config key is served or refused, never accepted and ignored. A config that has one problem
+//!    changes nothing.
 //! 6. An outage is not an answer: nothing that fails takes an endpoint away.
-//! 7. Nothing on the request path looks a name up twice, takes a lock, or waits for anything but the network.
+//! 7. Nothing on the request path looks a name up twice, takes a lock, or waits for anything but
+//!    the network.
 //!
 //! # Your own filters
 //!
-//! The library is for those who want a binary of their own; see [`app::Builder`] and [`filter::Filter`].
+//! The library is for those who want a binary of their own; see [`app::Builder`] and
+//! [`filter::Filter`].
 #![forbid(unsafe_code)]
 
 pub mod admin;

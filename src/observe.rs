@@ -1,7 +1,8 @@
-//! What is seen from outside: metrics and the access log. Every metric name and log field is declared below here.
+//! What is seen from outside: metrics and the access log. Every metric name and log field is
+//! declared below here.
 //!
-//! Both follow one rule: a request adds to atomics or hands over a finished line, and never waits. Whatever costs
-//! time (text, labels, files) happens in a scrape or on the log's own thread.
+//! Both follow one rule: a request adds to atomics or hands over a finished line, and never waits.
+//! Whatever costs time (text, labels, files) happens in a scrape or on the log's own thread.
 
 pub mod access;
 pub mod flag;

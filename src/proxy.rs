@@ -11,8 +11,9 @@
 //! | `fail_to_proxy` | [`error`] | status and flag of what went wrong |
 //! | `logging` | [`finish`] | metrics, access log |
 //!
-//! The phases are Pingora's (see `pingora_proxy::ProxyHttp`); only as few of its async hooks are used as needed, since each
-//! costs an allocation a request. What crosses phases is in [`ctx::RequestCtx`], and nowhere else.
+//! The phases are Pingora's (see `pingora_proxy::ProxyHttp`); only as few of its async hooks are
+//! used as needed, since each costs an allocation a request. What crosses phases is in
+//! [`ctx::RequestCtx`], and nowhere else.
 
 pub mod accept;
 pub mod authority;

@@ -1,15 +1,17 @@
-//! Which route a request takes: a pure function of the compiled table and what is seen of the request.
+//! Which route a request takes: a pure function of the compiled table and what is seen of the
+//! request.
 //!
-//! A request takes the *nearest* route all of whose conditions hold. Nearness is a fixed order over the table
-//! (`order` says which), so merged sources need no order of their own and a table reads the same in every file. If a
-//! more specific host has no route that holds, the next less specific one is tried, down to routes for any host: a
-//! route that fails never hides another.
+//! A request takes the *nearest* route all of whose conditions hold. Nearness is a fixed order over
+//! the table (`order` says which), so merged sources need no order of their own and a table reads
+//! the same in every file. If a more specific host has no route that holds, the next less specific
+//! one is tried, down to routes for any host: a route that fails never hides another.
 //!
-//! The cost of that is that a table cannot be read from top to bottom; [`Router::explain`] shows the order for a
-//! request, and [`Router::shadowed`] the routes that can never win.
+//! The cost of that is that a table cannot be read from top to bottom; [`Router::explain`] shows
+//! the order for a request, and [`Router::shadowed`] the routes that can never win.
 //!
-//! Layout: `order` (what is nearer), `path` and `predicate` (one condition each; `query` and `pattern` serve them),
-//! `index` (finds the few entries that a host and path concern), `explain`, `shadow`.
+//! Layout: `order` (what is nearer), `path` and `predicate` (one condition each; `query` and
+//! `pattern` serve them), `index` (finds the few entries that a host and path concern), `explain`,
+//! `shadow`.
 
 pub mod explain;
 mod index;
@@ -41,11 +43,12 @@ pub use self::explain::{Candidate, Explanation};
 /// What routing may see of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestView<'a> {
-    /// Lower-cased, without port and without a dot at its end. Empty where the request names none: then only routes
-    /// for any host are left.
+    /// Lower-cased, without port and without a dot at its end. Empty where the request names none:
+    /// then only routes for any host are left.
     pub host: &'a str,
-    /// As received, without the query. It starts with `/`, or is `*` for `OPTIONS *`. It is not decoded and not
-    /// normalised here; see [`path`] for what that means and what the maker of the view owes.
+    /// As received, without the query. It starts with `/`, or is `*` for `OPTIONS *`. It is not
+    /// decoded and not normalised here; see [`path`] for what that means and what the maker of the
+    /// view owes.
     pub path: &'a str,
     /// As received, without the `?`.
     pub query: Option<&'a str>,
@@ -108,7 +111,8 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// Every problem, with paths like `routes[3].match.path.regex`; the number is the index in `rules`.
+    /// Every problem, with paths like `routes[3].match.path.regex`; the number is the index in
+    /// `rules`.
     pub fn compile(rules: &[Rule<'_>]) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let routes: Vec<_> =
@@ -134,8 +138,8 @@ impl Router {
 
     /// The index (in the order given to `compile`) of the route that wins, if any matches.
     ///
-    /// Does not allocate, but for a regex on a query value that is encoded and over 256 bytes long, and for the
-    /// scratch memory that each regex makes when a thread first uses it.
+    /// Does not allocate, but for a regex on a query value that is encoded and over 256 bytes long,
+    /// and for the scratch memory that each regex makes when a thread first uses it.
     pub fn find(&self, request: &RequestView<'_>) -> Option<usize> {
         self.winner(request).map(|rank| self.route_of(rank))
     }

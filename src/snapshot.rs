@@ -1,8 +1,9 @@
 //! The world as one request sees it: immutable, loaded once, kept until the request ends.
 //!
-//! [`compile`] builds a snapshot from config and members or reports every problem; `control` alone publishes it into
-//! the [`Cell`]. Publishing is one atomic store that cannot fail, so a half-applied change cannot be expressed and
-//! "applied" means "serves". The admin API shows the very snapshot that requests use.
+//! [`compile`] builds a snapshot from config and members or reports every problem; `control` alone
+//! publishes it into the [`Cell`]. Publishing is one atomic store that cannot fail, so a
+//! half-applied change cannot be expressed and "applied" means "serves". The admin API shows the
+//! very snapshot that requests use.
 
 pub mod compile;
 pub mod diff;
@@ -44,8 +45,8 @@ pub struct Cell(ArcSwap<Snapshot>);
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// What serves before anything is known: no route, so 404 for everything. Never reached by a request, since the
-    /// listeners open after the first real one.
+    /// What serves before anything is known: no route, so 404 for everything. Never reached by a
+    /// request, since the listeners open after the first real one.
     pub fn empty(table: Table, access_log: Arc<AccessLog>) -> Self {
         Self {
             generation: 0,
@@ -59,7 +60,8 @@ impl Snapshot {
         }
     }
 
-    /// The access log that is open here, if `live` names the same. The empty snapshot has none that could go on.
+    /// The access log that is open here, if `live` names the same. The empty snapshot has none that
+    /// could go on.
     pub fn access_log_of(&self, live: &Live) -> Option<Arc<AccessLog>> {
         (self.generation > 0 && self.live.access_log == live.access_log).then(|| self.access_log.clone())
     }

@@ -1,5 +1,5 @@
-//! Shares and stickiness as clients see them. The policies themselves are tested beside `balance`; this
-//! shows that what they decide is what happens, on every process alike.
+//! Shares and stickiness as clients see them. The policies themselves are tested beside `balance`;
+//! this shows that what they decide is what happens, on every process alike.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;

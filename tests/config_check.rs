@@ -1,6 +1,8 @@
-//! What `tidegate check` says: every file of `tests/golden` against its `.txt`, and every file of `conf` as fine.
+//! What `tidegate check` says: every file of `tests/golden` against its `.txt`, and every file of
+//! `conf` as fine.
 //!
-//! After a change of wording, `BLESS=1 cargo test --test config_check` writes the texts anew; read the diff.
+//! After a change of wording, `BLESS=1 cargo test --test config_check` writes the texts anew; read
+//! the diff.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test may panic, as the test does")]
 

@@ -1,7 +1,8 @@
-//! Services in a real Consul, requests through the real binary: what is registered gets traffic, and whatever happens to the
-//! agent, no request fails for it.
+//! Services in a real Consul, requests through the real binary: what is registered gets traffic,
+//! and whatever happens to the agent, no request fails for it.
 //!
-//! The long versions of the outages (60 s without an agent, the default hold of 30 s) run with `TIDEGATE_LONG=1`.
+//! The long versions of the outages (60 s without an agent, the default hold of 30 s) run with
+//! `TIDEGATE_LONG=1`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -22,7 +23,8 @@ use self::support::{TidegateProcess, eventually};
 /// Longer than anything takes that works.
 const SOON: Duration = Duration::from_secs(15);
 
-/// A config of one cluster `web` for the service `web`, and a route to it. `consul`: more lines of that section.
+/// A config of one cluster `web` for the service `web`, and a route to it. `consul`: more lines of
+/// that section.
 fn live(address: &str, consul: &str) -> String {
     let more: String = consul.lines().map(|line| format!("  {line}\n")).collect();
     format!(

@@ -1,7 +1,7 @@
 //! A binary with a filter of its own: `custom_filter/example.rs`, run as a process.
 //!
-//! The example is built in here as a module, and the process is this test binary itself, told to run
-//! [`serve`] alone: so what runs is never an older build than what is tested.
+//! The example is built in here as a module, and the process is this test binary itself, told to
+//! run [`serve`] alone: so what runs is never an older build than what is tested.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;

@@ -16,7 +16,8 @@ use self::support::{Agent, Backend, Load, Tidegate, TidegateProcess, eventually,
 const SOON: Duration = Duration::from_secs(15);
 const INSTANCES: u8 = 8;
 
-/// Eight instances of `web` on 127.0.0.1 to 127.0.0.8, all on one port, since A records have no port; weights 1 to 8.
+/// Eight instances of `web` on 127.0.0.1 to 127.0.0.8, all on one port, since A records have no
+/// port; weights 1 to 8.
 async fn instances(agent: &Agent) -> Vec<Backend> {
     let port = ports::free_port();
     let mut backends = Vec::new();

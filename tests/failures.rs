@@ -1,5 +1,5 @@
-//! What can go wrong on the way, and what the client, the log and the metrics say of it: DESIGN 5, flag by
-//! flag.
+//! What can go wrong on the way, and what the client, the log and the metrics say of it: DESIGN 5,
+//! flag by flag.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -20,7 +20,8 @@ use std::net::SocketAddr;
 use serde_json::Value;
 use support::TidegateProcess;
 
-/// A cluster `web` with these endpoints, and a route `all` to it with `more` keys (`, timeout: 1s`).
+/// A cluster `web` with these endpoints, and a route `all` to it with `more` keys
+/// (`, timeout: 1s`).
 fn to(endpoints: &[SocketAddr], more: &str) -> String {
     let list: Vec<_> = endpoints.iter().map(|e| format!("{{ address: '{e}' }}")).collect();
     format!(

@@ -1,4 +1,5 @@
-//! Holds the code to the house rules of DESIGN 8: arrows go down only, files are small, and the laws about who may call what.
+//! Holds the code to the house rules of DESIGN 8: arrows go down only, files are small, and the
+//! laws about who may call what.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot read its input has failed")]
 
@@ -136,7 +137,8 @@ fn the_table_of_layers_finds_wrong_arrows() {
 fn decisions_are_pure() {
     let forbidden =
         ["async fn", ".await", "Instant::now", "SystemTime::now", "fastrand::u", "Rng::new()", "thread_rng"];
-    // The roster and leases are state, not decisions; `discovery` holds the keeper task beside the trait.
+    // The roster and leases are state, not decisions; `discovery` holds the keeper task beside the
+    // trait.
     let state = ["discovery"];
     for source in sources().iter().filter(|s| !s.is_test()) {
         let top = source.module.split("::").next().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Requests that are not valid HTTP, byte by byte: what the client gets, that the endpoint sees nothing,
-//! that somebody counts it, and that the process goes on.
+//! Requests that are not valid HTTP, byte by byte: what the client gets, that the endpoint sees
+//! nothing, that somebody counts it, and that the process goes on.
 //!
 //! What Pingora lets pass, and is harmless as it stands (a later issue may refuse it):
 //!

@@ -1,5 +1,5 @@
-//! What operators see and touch: the access log, the metrics, `explain`, the admin API, and the command
-//! line.
+//! What operators see and touch: the access log, the metrics, `explain`, the admin API, and the
+//! command line.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;

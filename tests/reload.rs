@@ -1,4 +1,5 @@
-//! A running process gets another config: applied means served, a bad file changes nothing, no request fails.
+//! A running process gets another config: applied means served, a bad file changes nothing, no
+//! request fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;

@@ -1,5 +1,5 @@
-//! What a client may send, through the real binary to real backends: routing, answers, headers, framing,
-//! HTTP/2.
+//! What a client may send, through the real binary to real backends: routing, answers, headers,
+//! framing, HTTP/2.
 //!
 //! What cannot go through is `malformed.rs`; what goes wrong on the way is `failures.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]

@@ -1,4 +1,5 @@
-//! How a process begins and ends: what it refuses to start with, what it leaves behind, and how soon it goes.
+//! How a process begins and ends: what it refuses to start with, what it leaves behind, and how
+//! soon it goes.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;

@@ -1,8 +1,10 @@
-//! What the pure cores are measured on. Shared by the instruction counts (`cores.rs`) and the clock (`times.rs`).
+//! What the pure cores are measured on. Shared by the instruction counts (`cores.rs`) and the clock
+//! (`times.rs`).
 //!
-//! The route table is laid out as a large site's: every other route has a host of its own, the others share one wildcard
-//! host; of each ten, one is a regex (on its own host), two are exact paths, the rest prefixes; every third asks
-//! for a header too. The route that is asked for stands in the middle of the table.
+//! The route table is laid out as a large site's: every other route has a host of its own, the
+//! others share one wildcard host; of each ten, one is a regex (on its own host), two are exact
+//! paths, the rest prefixes; every third asks for a header too. The route that is asked for stands
+//! in the middle of the table.
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -1,7 +1,8 @@
-//! The server behind the proxies: HTTP/1.1 with keep-alive, 100 bytes for every request, as little work as can be.
+//! The server behind the proxies: HTTP/1.1 with keep-alive, 100 bytes for every request, as little
+//! work as can be.
 //!
-//! It does not parse: a request ends with an empty line, and none has a body. That is enough for requests that a proxy
-//! wrote for `wrk`.
+//! It does not parse: a request ends with an empty line, and none has a body. That is enough for
+//! requests that a proxy wrote for `wrk`.
 
 use std::net::SocketAddr;
 

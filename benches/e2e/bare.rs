@@ -1,8 +1,8 @@
 //! The floor: the least code that makes Pingora proxy, and the least work for each request.
 //!
-//! Two endpoints in turn, HTTP/1.1 and h2c in clear as Tidegate's listeners, one worker thread, connections kept. No
-//! route, no metrics, no log, no timeout, no header edit. The compression module that Pingora adds by default is left
-//! out: a floor should be as low as anyone can have it.
+//! Two endpoints in turn, HTTP/1.1 and h2c in clear as Tidegate's listeners, one worker thread,
+//! connections kept. No route, no metrics, no log, no timeout, no header edit. The compression
+//! module that Pingora adds by default is left out: a floor should be as low as anyone can have it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

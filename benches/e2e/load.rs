@@ -52,7 +52,8 @@ impl Load {
         Ok(Self { script, core })
     }
 
-    /// Loads an address. An error answer or a broken connection is an error: its CPU time says nothing.
+    /// Loads an address. An error answer or a broken connection is an error: its CPU time says
+    /// nothing.
     pub(crate) fn run(&self, address: SocketAddr, time: Duration) -> Result<Seen> {
         let output = Command::new("taskset")
             .args(["-c", &self.core.to_string(), "wrk", "-t1", &format!("-c{CONNECTIONS}"), "--latency"])

@@ -1,13 +1,14 @@
 //! CPU time per request, beside a bare Pingora proxy, in one run: `make bench-e2e`.
 //!
-//! The figure is a ratio. CPU time of one proxy differs by tens of percent between two hours of a shared machine; two
-//! proxies that take turns every few seconds meet the same hour. So the subjects are all started first, then loaded one
-//! after the other, round after round, and each round's CPU time is divided by that of the bare proxy in the same
-//! round.
+//! The figure is a ratio. CPU time of one proxy differs by tens of percent between two hours of a
+//! shared machine; two proxies that take turns every few seconds meet the same hour. So the
+//! subjects are all started first, then loaded one after the other, round after round, and each
+//! round's CPU time is divided by that of the bare proxy in the same round.
 //!
-//! Core 0 belongs to the proxy under load (one worker thread; its log and control threads are there too, and count).
-//! Core 1 belongs to the load (`wrk`) and to the server behind the proxy. CPU time is the scheduler's own account of all
-//! threads of the process, in nanoseconds, so it does not matter which side is the bottleneck.
+//! Core 0 belongs to the proxy under load (one worker thread; its log and control threads are there
+//! too, and count). Core 1 belongs to the load (`wrk`) and to the server behind the proxy. CPU time
+//! is the scheduler's own account of all threads of the process, in nanoseconds, so it does not
+//! matter which side is the bottleneck.
 //!
 //! | file | what |
 //! |---|---|
@@ -50,7 +51,8 @@ const LOAD_CORE: usize = 1;
 struct Options {
     rounds: usize,
     seconds: u64,
-    /// More binaries to measure, by the name that the table shows: another build, or one of last week.
+    /// More binaries to measure, by the name that the table shows: another build, or one of last
+    /// week.
     also: Vec<(String, PathBuf)>,
 }
 

@@ -22,7 +22,8 @@ pub(crate) struct Cpu {
     pub(crate) kernel: Duration,
 }
 
-/// An address that nobody listens on. Somebody may take it before the caller does; then the run ends with an error.
+/// An address that nobody listens on. Somebody may take it before the caller does; then the run
+/// ends with an error.
 pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
@@ -57,7 +58,8 @@ impl Process {
             let on_cpu = account.split_whitespace().next().ok_or("an empty schedstat")?;
             nanoseconds += on_cpu.parse::<u64>()?;
         }
-        // After the name, which ends with the last `)`: utime and stime are the fields 14 and 15 of the whole line.
+        // After the name, which ends with the last `)`: utime and stime are the fields 14 and 15 of
+        // the whole line.
         let line = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
         let after = line.rsplit(')').next().ok_or("an empty stat")?;
         let ticks = |index| after.split_whitespace().nth(index).and_then(|t| t.parse::<f64>().ok());

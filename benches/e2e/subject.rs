@@ -63,7 +63,8 @@ fn tidegate(
     Ok(Subject { name: name.into(), address, process, log })
 }
 
-/// A hundred routes by host and path, every fourth with a header condition; all to one cluster of two endpoints.
+/// A hundred routes by host and path, every fourth with a header condition; all to one cluster of
+/// two endpoints.
 fn config(
     folder: &Path,
     address: SocketAddr,
@@ -96,7 +97,8 @@ fn config(
 // === impl Subject ===
 
 impl Subject {
-    /// Empties its log, so that a long run does not fill the disk. The file is open for appending, so it goes on at 0.
+    /// Empties its log, so that a long run does not fill the disk. The file is open for appending,
+    /// so it goes on at 0.
     pub(crate) fn empty_log(&self) -> Result<()> {
         if let Some(log) = &self.log {
             OpenOptions::new().write(true).open(log)?.set_len(0)?;

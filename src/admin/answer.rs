@@ -20,8 +20,8 @@ pub(super) struct Refusal {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// What the browser may do with an answer. The page loads its own script and style, talks to its own origin, and is
-/// never framed: a frame over the drain button would be a trap.
+/// What the browser may do with an answer. The page loads its own script and style, talks to its
+/// own origin, and is never framed: a frame over the drain button would be a trap.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

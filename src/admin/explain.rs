@@ -1,6 +1,7 @@
 //! The body of `POST /v1/explain`: a request that is to be decided but not sent.
 //!
-//! What comes in is text; [`Ask::parse`] makes the same types of it that traffic has, or says every part that is not valid.
+//! What comes in is text; [`Ask::parse`] makes the same types of it that traffic has, or says every
+//! part that is not valid.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,7 +14,8 @@ use crate::config::Problem;
 use crate::proxy::authority::normal;
 use crate::route::RequestView;
 
-/// The request as JSON: `{"method": "GET", "url": "http://shop.example.com/a", "headers": {"x-beta": "1"}, "ip": "192.0.2.7"}`.
+/// The request as JSON:
+/// `{"method": "GET", "url": "http://shop.example.com/a", "headers": {"x-beta": "1"}, "ip": "192.0.2.7"}`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ask {

@@ -2,11 +2,13 @@
 //!
 //! Three doors, each for one attack:
 //! - The token, where one is configured: whoever has none is nobody.
-//! - The `Host`, where none is: a page on `evil.example` whose name is made to point at 127.0.0.1 is same-origin with
-//!   us in the browser's eyes. It cannot change the Host it sends, which is a name; we are asked for by address or
-//!   as localhost. With a token this door is open: the page does not have it.
-//! - The origin, for changes: a page elsewhere can post to us without reading the answer. Browsers say so in
-//!   `Sec-Fetch-Site` and `Origin`; tools send neither. A body must be `application/json`, which a plain form cannot send.
+//! - The `Host`, where none is: a page on `evil.example` whose name is made to point at 127.0.0.1
+//!   is same-origin with us in the browser's eyes. It cannot change the Host it sends, which is a
+//!   name; we are asked for by address or as localhost. With a token this door is open: the page
+//!   does not have it.
+//! - The origin, for changes: a page elsewhere can post to us without reading the answer. Browsers
+//!   say so in `Sec-Fetch-Site` and `Origin`; tools send neither. A body must be
+//!   `application/json`, which a plain form cannot send.
 
 use std::net::IpAddr;
 

@@ -122,7 +122,8 @@ impl Page {
         }
     }
 
-    /// Whether anybody may ask: load balancers and supervisors have no token, and ask under any name.
+    /// Whether anybody may ask: load balancers and supervisors have no token, and ask under any
+    /// name.
     pub(super) fn is_open(self) -> bool {
         matches!(self, Self::Live | Self::Ready)
     }

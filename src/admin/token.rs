@@ -1,10 +1,11 @@
 //! The bearer token of the admin API.
 //!
-//! The file is read for every request: it is small, the API is not busy, and a token that was just replaced holds at
-//! once. A file that cannot be read, or is empty, closes the API; it never opens it.
+//! The file is read for every request: it is small, the API is not busy, and a token that was just
+//! replaced holds at once. A file that cannot be read, or is empty, closes the API; it never opens
+//! it.
 //!
-//! Browsers cannot be made to send a bearer token for a page, but they ask for a password: so the token is taken as
-//! the password of HTTP Basic too, whatever the user name.
+//! Browsers cannot be made to send a bearer token for a page, but they ask for a password: so the
+//! token is taken as the password of HTTP Basic too, whatever the user name.
 
 use std::path::PathBuf;
 
@@ -66,7 +67,8 @@ fn given(header: &HeaderValue) -> Option<Vec<u8>> {
     None
 }
 
-/// Compares digests, and all of their bytes: the time taken tells neither the length nor where two tokens differ.
+/// Compares digests, and all of their bytes: the time taken tells neither the length nor where two
+/// tokens differ.
 fn same(a: &[u8], b: &[u8]) -> bool {
     let (a, b) = (Sha256::digest(a), Sha256::digest(b));
     let difference = a.iter().zip(b.iter()).fold(0, |acc, (a, b)| acc | (a ^ b));

@@ -1,7 +1,7 @@
 //! The dashboard: three files in the binary, no build step, nothing fetched from elsewhere.
 //!
-//! The page holds no data of its own; its script asks `/v1/*` like any other client. Text from the outside reaches it as text
-//! nodes only, never as markup.
+//! The page holds no data of its own; its script asks `/v1/*` like any other client. Text from the
+//! outside reaches it as text nodes only, never as markup.
 
 pub(super) const INDEX: &str = include_str!("ui/index.html");
 pub(super) const SCRIPT: &str = include_str!("ui/app.js");

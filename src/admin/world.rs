@@ -1,7 +1,8 @@
 //! What the admin API needs of the rest of the program, and nothing more.
 //!
-//! Implemented once, where everything is wired; a fake one serves the tests. Each reading method looks at the current
-//! snapshot by itself: two calls may see two generations, and say so by their content.
+//! Implemented once, where everything is wired; a fake one serves the tests. Each reading method
+//! looks at the current snapshot by itself: two calls may see two generations, and say so by their
+//! content.
 
 use std::net::SocketAddr;
 
@@ -34,7 +35,8 @@ pub trait World: Send + Sync + 'static {
     /// What is known of the sources of endpoints.
     fn sources(&self) -> Vec<Source>;
 
-    /// The whole config as it serves, secrets hidden (`config::value::Secret` serialises as `<secret>`).
+    /// The whole config as it serves, secrets hidden (`config::value::Secret` serialises as
+    /// `<secret>`).
     fn config(&self) -> Value;
 
     /// Decides a request with the code that decides traffic, without sending it, and says why.
@@ -46,7 +48,8 @@ pub trait World: Send + Sync + 'static {
     /// Reads the config file again. Returns when the new generation serves.
     async fn reload(&self) -> Result<Reloaded, ReloadError>;
 
-    /// Takes an endpoint out of rotation, or puts it back; idempotent. Returns the endpoint as it now is.
+    /// Takes an endpoint out of rotation, or puts it back; idempotent. Returns the endpoint as it
+    /// now is.
     async fn drain(&self, cluster: &str, address: SocketAddr, on: bool) -> Result<Endpoint, DrainError>;
 }
 

@@ -1,7 +1,7 @@
 //! The pages that change something, and `explain`, which is a POST for its body only.
 //!
-//! Each answers when the change serves. Bodies are judged in two steps: not JSON is 400; JSON that does not say what it
-//! should is 422, with the place.
+//! Each answers when the change serves. Bodies are judged in two steps: not JSON is 400; JSON that
+//! does not say what it should is 422, with the place.
 
 use std::net::SocketAddr;
 

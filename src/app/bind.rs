@@ -1,12 +1,12 @@
 //! Whether the sockets can be had, asked before anything starts.
 //!
-//! Pingora tries a taken port for half a minute and then panics in a thread. A start should end at once with one
-//! clear line instead. The check binds and lets go, so another process could still come between; then Pingora's way
-//! is what happens.
+//! Pingora tries a taken port for half a minute and then panics in a thread. A start should end at
+//! once with one clear line instead. The check binds and lets go, so another process could still
+//! come between; then Pingora's way is what happens.
 //!
-//! Pingora does not say either when the sockets are open, and the admin API may be up before them. So that
-//! "ready" holds what it says, [`wait_open`] connects to each listener once; the connection is closed
-//! without a byte.
+//! Pingora does not say either when the sockets are open, and the admin API may be up before them.
+//! So that "ready" holds what it says, [`wait_open`] connects to each listener once; the connection
+//! is closed without a byte.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -75,8 +75,8 @@ pub(super) fn wait_open(boot: &Boot, ready: &Arc<Ready>) -> io::Result<()> {
     spawned.map(drop)
 }
 
-/// Where a socket with this address can be connected to. `[::]` may be without IPv4 or without IPv6, so it
-/// is not asked.
+/// Where a socket with this address can be connected to. `[::]` may be without IPv4 or without
+/// IPv6, so it is not asked.
 fn reachable(address: SocketAddr) -> Option<SocketAddr> {
     let ip = match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),

@@ -1,8 +1,9 @@
 //! The end of a process: signals, draining, and leaving as soon as nothing is in flight.
 //!
-//! Pingora sleeps the whole grace period, deaf to signals, whatever is left to do. So a thread of our own watches for the phase
-//! in which it would, counts connections and requests in flight, and exits once there are none, or when the grace period
-//! is over. A connection that stays open without a request is not waited for beyond [`LINGER`].
+//! Pingora sleeps the whole grace period, deaf to signals, whatever is left to do. So a thread of
+//! our own watches for the phase in which it would, counts connections and requests in flight, and
+//! exits once there are none, or when the grace period is over. A connection that stays open
+//! without a request is not waited for beyond [`LINGER`].
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,7 +31,8 @@ const COUNT: Duration = Duration::from_millis(20);
 /// How long the last state and log lines may take to be written.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// So many seconds after the grace period Pingora ends the process, should the thread here not have.
+/// So many seconds after the grace period Pingora ends the process, should the thread here not
+/// have.
 pub(super) const MARGIN: u64 = 10;
 
 /// What is needed to end in good order.
@@ -53,7 +55,8 @@ pub(super) type Ends = [Option<Signal>; 3];
 enum End {
     Term,
     Int,
-    /// Asks for an upgrade in place, which this version has not. Taken, since left alone it would kill.
+    /// Asks for an upgrade in place, which this version has not. Taken, since left alone it would
+    /// kill.
     Upgrade,
 }
 
@@ -64,10 +67,11 @@ pub(super) struct Signals {
     hurry: Arc<AtomicBool>,
 }
 
-/// Takes the signals of [`Ends`] and (the second value) SIGHUP from now on; those that come before somebody waits for them are kept.
+/// Takes the signals of [`Ends`] and (the second value) SIGHUP from now on; those that come before
+/// somebody waits for them are kept.
 ///
-/// To be called before anybody can know the process. Until then a signal does what the system does with one that nobody
-/// takes: it ends the process, and a hangup that asks for a reload must not.
+/// To be called before anybody can know the process. Until then a signal does what the system does
+/// with one that nobody takes: it ends the process, and a hangup that asks for a reload must not.
 pub(super) fn listen() -> (Ends, Option<Signal>) {
     // Only registering needs a runtime; any other one then passes the signals on.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
@@ -145,12 +149,14 @@ impl Lifecycle {
             }
         }
         let mut waited = Duration::ZERO;
-        // One count may fall between two requests of a connection that is about to close; two in a row do not.
+        // One count may fall between two requests of a connection that is about to close; two in a
+        // row do not.
         let mut idle = 0;
         while idle < 3 && waited < self.grace && !self.hurry.load(Relaxed) {
             std::thread::sleep(COUNT);
             waited += COUNT;
-            // A connection that is open may have a request on its way. The door closes those that say nothing.
+            // A connection that is open may have a request on its way. The door closes those that
+            // say nothing.
             let quiet = proxy.connections() == 0 || waited >= LINGER;
             idle = if quiet && proxy.in_flight() == 0 { idle + 1 } else { 0 };
         }

@@ -26,8 +26,8 @@ pub(super) struct Parts {
     pub(super) hangups: Option<Signal>,
     pub(super) statuses: Statuses,
     pub(super) state_dir: Option<PathBuf>,
-    /// Turns true when the process has drained. Pingora's own shutdown signal is not used: requests in flight may still
-    /// need new members for a retry.
+    /// Turns true when the process has drained. Pingora's own shutdown signal is not used: requests
+    /// in flight may still need new members for a retry.
     pub(super) stop: Stop,
     /// Dropped when the state is safely on disk.
     pub(super) stopped: mpsc::Sender<()>,

@@ -1,6 +1,7 @@
 //! The running process as the admin API sees it.
 //!
-//! Every answer is made from the snapshot that requests use and the states that they change; nothing is kept beside.
+//! Every answer is made from the snapshot that requests use and the states that they change;
+//! nothing is kept beside.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

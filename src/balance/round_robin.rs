@@ -6,8 +6,9 @@
 //! its successor's gain: the cycle is just shorter. This holds across threads, as no turn is dealt
 //! twice.
 //!
-//! A second try takes no turn but one by chance, with the same shares. Were it to take the next one, then with two
-//! endpoints of which one is dead each request would use up a pair of turns, and meet the dead one first for ever.
+//! A second try takes no turn but one by chance, with the same shares. Were it to take the next
+//! one, then with two endpoints of which one is dead each request would use up a pair of turns, and
+//! meet the dead one first for ever.
 //!
 //! The bad sides: all cores write the cursor's cache line at each pick (some tens of nanoseconds
 //! when all are busy); and each process counts for itself, so many proxies with few requests each

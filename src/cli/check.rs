@@ -1,7 +1,8 @@
 //! `tidegate check`: every problem of a config file at once, each with its place and what to do.
 //!
-//! A problem is one line, `file:line:column: path: what; hint`, as compilers write them, so that editors jump
-//! to it; under it stands the line of the file with a caret. Text goes to stderr, JSON to stdout.
+//! A problem is one line, `file:line:column: path: what; hint`, as compilers write them, so that
+//! editors jump to it; under it stands the line of the file with a caret. Text goes to stderr, JSON
+//! to stdout.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -36,9 +37,10 @@ pub struct Report {
 
 /// Checks a file and prints the result. Exit code 1 if there is a problem.
 ///
-/// `compile` looks for what only shows when the config is compiled, as `snapshot::compile` does. It is also
-/// given what could be read of a file with problems, so that its own come in the same run. `doubt` says what is valid
-/// and odd; it is asked only where there is no problem, and does not change the exit code.
+/// `compile` looks for what only shows when the config is compiled, as `snapshot::compile` does. It
+/// is also given what could be read of a file with problems, so that its own come in the same run.
+/// `doubt` says what is valid and odd; it is asked only where there is no problem, and does not
+/// change the exit code.
 pub fn run(
     path: &Path,
     format: Format,
@@ -123,8 +125,8 @@ impl Report {
     }
 }
 
-/// The line of the file with a caret under the place. Tabs are kept in front of the caret, so that it fits, and a
-/// long line is shown from near the place.
+/// The line of the file with a caret under the place. Tabs are kept in front of the caret, so that
+/// it fits, and a long line is shown from near the place.
 fn excerpt(lines: &[&str], problem: &Problem) -> Option<String> {
     let at = problem.at.as_ref()?;
     let line = lines.get(at.line.checked_sub(1)? as usize)?;

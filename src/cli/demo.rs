@@ -1,5 +1,6 @@
-//! `tidegate demo`: the first success, with nothing to install. Two sample services run inside the process, behind
-//! the same proxy and admin API as any other; with `--consul` they are registered in a real agent and found there.
+//! `tidegate demo`: the first success, with nothing to install. Two sample services run inside the
+//! process, behind the same proxy and admin API as any other; with `--consul` they are registered
+//! in a real agent and found there.
 
 mod consul;
 mod sample;
@@ -75,7 +76,8 @@ fn start(args: &Args) -> Result<ExitCode, String> {
     Ok(builder.run())
 }
 
-/// The wanted address, or one beside it that nobody has. Held in `taken`, so that the next call gets another.
+/// The wanted address, or one beside it that nobody has. Held in `taken`, so that the next call
+/// gets another.
 fn free(wanted: SocketAddr, taken: &mut Vec<TcpListener>) -> std::io::Result<SocketAddr> {
     let listener =
         TcpListener::bind(wanted).or_else(|_| TcpListener::bind(SocketAddr::new(wanted.ip(), 0)))?;

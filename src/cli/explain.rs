@@ -1,6 +1,7 @@
 //! `tidegate explain`: what would happen to a request, from a file or from a running process.
 //!
-//! Both answers come from `snapshot::explain`. From a file, only static clusters have members; the others say so.
+//! Both answers come from `snapshot::explain`. From a file, only static clusters have members; the
+//! others say so.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

@@ -4,10 +4,11 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// Starts the log at a level; `TIDEGATE_LOG` overrides it, as `debug` or `tidegate=debug,pingora=info`.
+/// Starts the log at a level; `TIDEGATE_LOG` overrides it, as `debug` or
+/// `tidegate=debug,pingora=info`.
 ///
-/// Pingora logs a line for every client that goes away; what matters of those is in the access log, so only its servers' own
-/// messages pass.
+/// Pingora logs a line for every client that goes away; what matters of those is in the access log,
+/// so only its servers' own messages pass.
 pub(super) fn init(level: &str) {
     let quiet = format!(
         "{level},pingora_proxy=off,pingora_core=error,h2=error,hyper=error,reqwest=error,hickory_proto=error,hickory_resolver=error"

@@ -1,7 +1,7 @@
 //! The half of the config that is fixed while a process lives: sockets, threads, files.
 //!
-//! A reload compares the new boot half with the running one and names the fields that differ; they take effect
-//! at the next binary upgrade or restart. They are never silently ignored.
+//! A reload compares the new boot half with the running one and names the fields that differ; they
+//! take effect at the next binary upgrade or restart. They are never silently ignored.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -31,7 +31,8 @@ pub struct Server {
     pub pid_file: Option<PathBuf>,
     /// The Unix socket over which a new binary takes the listening sockets.
     pub upgrade_socket: PathBuf,
-    /// Where the last known good endpoints are kept. None: nowhere, and a cold start needs its registry.
+    /// Where the last known good endpoints are kept. None: nowhere, and a cold start needs its
+    /// registry.
     pub state_dir: Option<PathBuf>,
 }
 
@@ -57,7 +58,8 @@ pub struct Listener {
 // === impl Boot ===
 
 impl Boot {
-    /// The config paths whose values differ between two boot halves, for "needs an upgrade or restart".
+    /// The config paths whose values differ between two boot halves, for "needs an upgrade or
+    /// restart".
     pub fn changed(&self, new: &Self) -> Vec<String> {
         let mut fields = Vec::new();
         let mut compare = |path: &str, same: bool| {

@@ -1,7 +1,8 @@
 //! The half of the config that changes while requests run: every change is a new snapshot.
 //!
-//! These types say what the operator wrote, no more: optional where the key is optional, one struct field a key.
-//! `snapshot::compile` turns them into what requests use, and reports what does not hold together.
+//! These types say what the operator wrote, no more: optional where the key is optional, one struct
+//! field a key. `snapshot::compile` turns them into what requests use, and reports what does not
+//! hold together.
 
 mod cluster;
 mod route;
@@ -47,12 +48,13 @@ pub enum LogFormat {
     Json,
 }
 
-/// The Consul agent that `consul` clusters ask. What is not set here comes from the `CONSUL_*` variables.
+/// The Consul agent that `consul` clusters ask. What is not set here comes from the `CONSUL_*`
+/// variables.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Consul {
-    /// `http://host:port`, `https://host:port`, `host:port` or `unix:///path`. Default: `CONSUL_HTTP_ADDR`, else
-    /// `http://127.0.0.1:8500`.
+    /// `http://host:port`, `https://host:port`, `host:port` or `unix:///path`. Default:
+    /// `CONSUL_HTTP_ADDR`, else `http://127.0.0.1:8500`.
     pub address: Option<String>,
     /// The ACL token. Not beside `token_file`.
     pub token: Option<Secret>,
@@ -76,12 +78,14 @@ pub struct Consul {
     pub max_stale: Span,
     /// How long a set that drops to nothing at once is held. 0: not at all.
     pub empty_hold: Span,
-    /// How long a removal of more than `max_removal_percent` of at least four instances at once is held.
+    /// How long a removal of more than `max_removal_percent` of at least four instances at once is
+    /// held.
     pub shrink_hold: Span,
     /// 1 to 100; 100 turns `shrink_hold` off.
     #[schemars(range(min = 1, max = 100))]
     pub max_removal_percent: u8,
-    /// Up to so many services are watched by a blocking query each; more are swept when the catalog changes.
+    /// Up to so many services are watched by a blocking query each; more are swept when the catalog
+    /// changes.
     pub max_watchers: usize,
     /// The oldest state on disk that a cold start accepts.
     pub snapshot_max_age: Span,

@@ -1,12 +1,12 @@
 //! Reads a config file: text to [`Config`], or every problem with its place in the file.
 //!
-//! The way: bytes -> text ([`read`]) -> tree of nodes with places ([`build`]) -> `${ENV}` ([`expand`]) ->
-//! types, mistake by mistake ([`repair`]) -> rules between keys ([`validate`](super::validate)). Nothing stops
-//! at the first problem but a text that is not YAML. Reading is synchronous on purpose: it also happens before
-//! any runtime exists.
+//! The way: bytes -> text ([`read`]) -> tree of nodes with places ([`build`]) -> `${ENV}`
+//! ([`expand`]) -> types, mistake by mistake ([`repair`]) -> rules between keys
+//! ([`validate`](super::validate)). Nothing stops at the first problem but a text that is not YAML.
+//! Reading is synchronous on purpose: it also happens before any runtime exists.
 //!
-//! Relative paths in the file (`token_file`, `file:` secrets, `state_dir`, ...) start from the file's own folder,
-//! so that a config works the same from wherever the proxy is started.
+//! Relative paths in the file (`token_file`, `file:` secrets, `state_dir`, ...) start from the
+//! file's own folder, so that a config works the same from wherever the proxy is started.
 
 mod build;
 mod de;
@@ -27,8 +27,8 @@ use crate::config::{Config, File, Problem, validate};
 /// What a file gave, problems or not.
 #[derive(Debug)]
 pub struct Attempt {
-    /// What could be read; parts with problems are left out or hold something meaningless. None: nothing.
-    /// Only to look for more problems in; with any problem at all it must not be run.
+    /// What could be read; parts with problems are left out or hold something meaningless. None:
+    /// nothing. Only to look for more problems in; with any problem at all it must not be run.
     pub config: Option<Config>,
     /// Every problem, in the order of the file.
     pub problems: Vec<Problem>,
@@ -46,8 +46,9 @@ pub fn file(path: &Path) -> Result<(Config, Places), Vec<Problem>> {
     attempt(path).finish()
 }
 
-/// As [`file()`]; and where there are problems, `compile` is asked for more of them in what could be read, so that all come at
-/// once. A good config is not compiled here: whoever runs it does so anyway.
+/// As [`file()`]; and where there are problems, `compile` is asked for more of them in what could
+/// be read, so that all come at once. A good config is not compiled here: whoever runs it does so
+/// anyway.
 ///
 /// # Errors
 ///
@@ -66,8 +67,8 @@ pub fn file_and(
     attempt.finish()
 }
 
-/// As [`file()`], for a text that is already in memory; `path` names it in problems, and its folder is where
-/// relative paths start.
+/// As [`file()`], for a text that is already in memory; `path` names it in problems, and its folder
+/// is where relative paths start.
 ///
 /// # Errors
 ///
@@ -76,7 +77,8 @@ pub fn text_of(text: &str, path: &Path) -> Result<(Config, Places), Vec<Problem>
     attempt_text(text, path, &from_environment).finish()
 }
 
-/// As [`file()`], but gives what could be read beside the problems, so that `tidegate check` can look on.
+/// As [`file()`], but gives what could be read beside the problems, so that `tidegate check` can
+/// look on.
 pub fn attempt(path: &Path) -> Attempt {
     match read::text(path) {
         Ok(text) => attempt_text(&text, path, &from_environment),
@@ -160,7 +162,8 @@ fn settle(problems: &mut [Problem]) {
     problems.sort_by_key(place);
 }
 
-/// Makes the paths of a config start from the folder of its file. (Secrets did so when they were read.)
+/// Makes the paths of a config start from the folder of its file. (Secrets did so when they were
+/// read.)
 fn rebase(config: &mut Config, base: &Path) {
     let rebase = |path: &mut PathBuf| {
         if path.is_relative() {

@@ -1,13 +1,15 @@
 //! The keys that the design names and this version does not serve yet.
 //!
-//! A config written for a later version must not half work here: a `split` that is skipped sends all traffic
-//! one way, a `tls` that is skipped serves in clear. So these keys are refused by name, with what to use until
-//! then. When one becomes served, its row goes; nothing else here needs a change.
+//! A config written for a later version must not half work here: a `split` that is skipped sends
+//! all traffic one way, a `tls` that is skipped serves in clear. So these keys are refused by name,
+//! with what to use until then. When one becomes served, its row goes; nothing else here needs a
+//! change.
 
 /// A key that is not served yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// The mapping it stands in: a config path in which `[]` is any item and `*` any name; the top is empty.
+    /// The mapping it stands in: a config path in which `[]` is any item and `*` any name; the top
+    /// is empty.
     pub place: &'static str,
     pub key: &'static str,
     /// What to use instead, or how to go on without.

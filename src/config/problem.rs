@@ -77,7 +77,8 @@ impl fmt::Display for Location {
 
 /// The one of `known` that `wrong` was probably meant to be.
 ///
-/// Damerau-Levenshtein distance, at most a third of the longer word: `web-v3` finds `web-v2`, `xyz` finds nothing.
+/// Damerau-Levenshtein distance, at most a third of the longer word: `web-v3` finds `web-v2`, `xyz`
+/// finds nothing.
 pub fn closest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()

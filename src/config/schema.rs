@@ -1,8 +1,9 @@
 //! The JSON Schema of the config file, made from the very types that read it.
 //!
-//! It is for editors: completion, descriptions, and most mistakes marked while typing. It cannot say what
-//! [`validate`](super::validate) says about keys that refer to each other, so a file that fits it may still have
-//! problems; a file without problems fits it, unless a number comes from `${ENV}`.
+//! It is for editors: completion, descriptions, and most mistakes marked while typing. It cannot
+//! say what [`validate`](super::validate) says about keys that refer to each other, so a file that
+//! fits it may still have problems; a file without problems fits it, unless a number comes from
+//! `${ENV}`.
 
 use schemars::Schema;
 use schemars::transform::{Transform, transform_subschemas};

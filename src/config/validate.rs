@@ -1,9 +1,9 @@
 //! The rules between keys that types cannot say and that need nothing compiled.
 //!
-//! The measure is: no key is accepted and ignored. A `hash` under a policy that hashes nothing, a `rewrite` on a
-//! redirect, a `ca` for a Consul agent spoken to in clear are mistakes of someone who believes that they work,
-//! so they are refused, though the proxy could run without them. Regexes, header names and templates are
-//! checked where they are compiled, and only there.
+//! The measure is: no key is accepted and ignored. A `hash` under a policy that hashes nothing, a
+//! `rewrite` on a redirect, a `ca` for a Consul agent spoken to in clear are mistakes of someone
+//! who believes that they work, so they are refused, though the proxy could run without them.
+//! Regexes, header names and templates are checked where they are compiled, and only there.
 
 mod boot;
 mod cluster;

@@ -1,7 +1,8 @@
 //! The values a config file is made of, parsed once and never re-checked.
 //!
-//! Each newtype can only be built by parsing, so code that holds one need not ask whether it is valid
-//! (parse, don't validate). Their JSON Schemas carry the same rule as a pattern, so an editor warns first.
+//! Each newtype can only be built by parsing, so code that holds one need not ask whether it is
+//! valid (parse, don't validate). Their JSON Schemas carry the same rule as a pattern, so an editor
+//! warns first.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +13,8 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A length of time as people write it: `250ms`, `5s`, `10m`, `1h`, `30d`, or a sum of those (`1m30s`).
+/// A length of time as people write it: `250ms`, `5s`, `10m`, `1h`, `30d`, or a sum of those
+/// (`1m30s`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
@@ -20,19 +22,21 @@ pub struct Span(pub Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
-/// The name of a listener, cluster, route or variant: 1 to 128 of `A-Z a-z 0-9 . _ -`, so that it fits in a
-/// metric label, a URL path and a shell word without quoting.
+/// The name of a listener, cluster, route or variant: 1 to 128 of `A-Z a-z 0-9 . _ -`, so that it
+/// fits in a metric label, a URL path and a shell word without quoting.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Box<str>);
 
 /// A text that must not be shown: its `Debug`, and what the admin API serialises, say `<secret>`.
 ///
-/// In the file it is the text itself, `${ENV}`, or `file:path`, which is read when the config is loaded: at most
-/// 64 KiB, without the white space at its end. The loader makes a relative path start from its file's folder.
+/// In the file it is the text itself, `${ENV}`, or `file:path`, which is read when the config is
+/// loaded: at most 64 KiB, without the white space at its end. The loader makes a relative path
+/// start from its file's folder.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
-/// A host condition: an exact name, or `*.example.com`, which stands for one or more labels before it.
+/// A host condition: an exact name, or `*.example.com`, which stands for one or more labels before
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostPattern {
     /// The lower-cased name, without port or trailing dot.
@@ -215,7 +219,8 @@ impl Serialize for Secret {
     }
 }
 
-/// Under this name a secret asks its deserializer for its text. The config loader knows it, see `load/de.rs`.
+/// Under this name a secret asks its deserializer for its text. The config loader knows it, see
+/// `load/de.rs`.
 pub(crate) const SECRET: &str = "$tidegate::Secret";
 
 impl<'de> Deserialize<'de> for Secret {

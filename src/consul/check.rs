@@ -1,4 +1,5 @@
-//! What makes a config's Consul section unusable whatever the agent answers, told before it is used.
+//! What makes a config's Consul section unusable whatever the agent answers, told before it is
+//! used.
 //!
 //! A source that cannot even ask fails for as long as the config stays, so `check`, a start and a
 //! reload refuse it: an address that is none, a certificate that is not there. The files are read

@@ -2,9 +2,10 @@
 //!
 //! The whole answer is JSON or it is refused. Within it one instance that does not fit the shape (a
 //! port that is text, a missing service) is dropped alone: a neighbour's mistake must not freeze a
-//! whole service. But where every one is like that, the answer as a whole was not understood (a proxy
-//! or a version that speaks otherwise), and that is a failure and not an empty service. Consul writes `null` where it means empty (`Meta` here), and newer versions add
-//! fields: every field may be null or missing, unknown ones are ignored.
+//! whole service. But where every one is like that, the answer as a whole was not understood (a
+//! proxy or a version that speaks otherwise), and that is a failure and not an empty service.
+//! Consul writes `null` where it means empty (`Meta` here), and newer versions add fields: every
+//! field may be null or missing, unknown ones are ignored.
 
 use std::collections::BTreeMap;
 
@@ -108,8 +109,9 @@ impl Instances {
     ///
     /// # Errors
     ///
-    /// [`Error::Truncated`] or [`Error::NotJson`]: the body is not a JSON array. [`Error::Unreadable`]: nothing
-    /// of the service is left but what cannot be read, which is no empty service.
+    /// [`Error::Truncated`] or [`Error::NotJson`]: the body is not a JSON array.
+    /// [`Error::Unreadable`]: nothing of the service is left but what cannot be read, which is no
+    /// empty service.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         let values: Vec<Value> = serde_json::from_slice(body).map_err(|e| Error::parsing(&e))?;
         let mut all = Self { list: Vec::with_capacity(values.len()), ..Self::default() };

@@ -46,7 +46,8 @@ impl Settings {
         Self::of_keys(file, env).map_err(|(_, error)| error)
     }
 
-    /// As [`Settings::resolve`], with the key that is wrong, or "" for a variable that no key stands for.
+    /// As [`Settings::resolve`], with the key that is wrong, or "" for a variable that no key
+    /// stands for.
     pub(crate) fn of_keys(
         file: &live::Consul,
         env: &dyn Fn(&str) -> Option<String>,

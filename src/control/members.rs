@@ -48,8 +48,8 @@ impl Book {
 
     /// Forgets answers that nobody asked for at this sweep nor at the one before.
     ///
-    /// Not at once: a source whose cluster is taken out and put back quickly may never notice, goes on, and has no
-    /// reason to say again what it said.
+    /// Not at once: a source whose cluster is taken out and put back quickly may never notice, goes
+    /// on, and has no reason to say again what it said.
     pub fn sweep(&mut self, asked: impl Fn(&Name, u64) -> bool) {
         self.0.retain(|(name, fingerprint), entry| {
             let forgotten = std::mem::replace(&mut entry.idle, !asked(name, *fingerprint));

@@ -35,7 +35,8 @@ impl Pending {
         self.waiting.remove(&(cluster.clone(), fingerprint));
     }
 
-    /// When it is to serve: at once if nothing is awaited, else when the last question was waited for long enough.
+    /// When it is to serve: at once if nothing is awaited, else when the last question was waited
+    /// for long enough.
     pub(super) fn due(&self) -> Option<Instant> {
         self.waiting.values().max().map(|until| self.latest.min(*until))
     }
@@ -43,10 +44,11 @@ impl Pending {
 
 /// Which answers a config waits for, and how long.
 ///
-/// Not those that `serving` asks for too: they are there, or the config that serves has given up on them, and a reload that only
-/// touches other things should not stand still for that. Of what `before`, a config that waits itself, asks for, each question
-/// goes on waiting for the rest of its time; so configs that follow each other closely do not put each other off.
-/// A question that nobody asked until now waits even if an earlier answer to it is known: that may be old.
+/// Not those that `serving` asks for too: they are there, or the config that serves has given up on
+/// them, and a reload that only touches other things should not stand still for that. Of what
+/// `before`, a config that waits itself, asks for, each question goes on waiting for the rest of
+/// its time; so configs that follow each other closely do not put each other off. A question that
+/// nobody asked until now waits even if an earlier answer to it is known: that may be old.
 pub(super) fn waiting(
     plan: &Plan,
     serving: Option<&Plan>,
@@ -131,7 +133,8 @@ mod tests {
         assert_eq!(pending(plan(&[]), Waiting::new(), start).due(), None);
     }
 
-    /// However configs follow each other, each with a question of its own that nobody answers, one serves in the end.
+    /// However configs follow each other, each with a question of its own that nobody answers, one
+    /// serves in the end.
     #[test]
     fn overtaking_has_an_end() {
         let start = Instant::now();

@@ -1,8 +1,9 @@
 //! The config file, read and compiled beside the writer's loop.
 //!
-//! A large file takes milliseconds of one core, and a file on a network that hangs takes for ever; members must wait for
-//! neither. One reading runs at a time. Who asks while it runs may have changed the file after it was read, so the file is read
-//! once more afterwards, for all of those together.
+//! A large file takes milliseconds of one core, and a file on a network that hangs takes for ever;
+//! members must wait for neither. One reading runs at a time. Who asks while it runs may have
+//! changed the file after it was read, so the file is read once more afterwards, for all of those
+//! together.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use crate::observe::access::AccessLog;
 use crate::snapshot::compile::{Plan, Surroundings};
 use crate::snapshot::{Cell, Snapshot};
 
-/// How long a file may take to be read and compiled before the reload is refused. The reading itself cannot be stopped.
+/// How long a file may take to be read and compiled before the reload is refused. The reading
+/// itself cannot be stopped.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who asked for a reload and wants to know how it went.
@@ -79,8 +81,8 @@ impl Reader {
         }
     }
 
-    /// Waits for the reading that runs, and starts the next. Never returns where nothing was asked. May be dropped and
-    /// called again.
+    /// Waits for the reading that runs, and starts the next. Never returns where nothing was asked.
+    /// May be dropped and called again.
     pub(super) async fn done(&mut self) -> (Request, Outcome) {
         let Some(running) = &mut self.running else { return std::future::pending().await };
         let failed = |what: String| Err(vec![Problem::new("", what)]);
@@ -127,8 +129,8 @@ fn read(file: &Path, around: &Surroundings, running: &Snapshot) -> Outcome {
     Ok(Candidate { boot, plan, access_log })
 }
 
-/// Compiles, and looks whether Consul can be asked at all where it is used: a config that can never learn its members is
-/// refused like one that does not compile. Reads files.
+/// Compiles, and looks whether Consul can be asked at all where it is used: a config that can never
+/// learn its members is refused like one that does not compile. Reads files.
 pub(super) fn compile(live: Arc<Live>, around: &Surroundings) -> Result<Plan, Vec<Problem>> {
     let of_consul = consul::problems(&live, &consul::from_environment);
     match Plan::new(live, around) {

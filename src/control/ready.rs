@@ -1,7 +1,8 @@
 //! Whether this process should get traffic, and if not, what it waits for.
 //!
-//! Ready once every cluster of the first config has had an answer, from its source or from disk. From then on ready until
-//! it drains: a later outage of a source, or a reload that adds a cluster, must not take the whole node out.
+//! Ready once every cluster of the first config has had an answer, from its source or from disk.
+//! From then on ready until it drains: a later outage of a source, or a reload that adds a cluster,
+//! must not take the whole node out.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 

@@ -1,9 +1,9 @@
 //! Sees that the config file changed, and asks for a reload.
 //!
-//! The folder is watched, not the file: editors and config management replace a file by renaming another over it, and
-//! a watch on the old inode would hear nothing more. A burst of events (truncate, write, write) is one reload, [`QUIET`]
-//! after the last of them, so that a half-written file is rarely read; if it is, it is refused and the next event
-//! brings the whole one.
+//! The folder is watched, not the file: editors and config management replace a file by renaming
+//! another over it, and a watch on the old inode would hear nothing more. A burst of events
+//! (truncate, write, write) is one reload, [`QUIET`] after the last of them, so that a half-written
+//! file is rarely read; if it is, it is refused and the next event brings the whole one.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,8 @@ use crate::discovery::Stop;
 /// How long a file must be left alone before it is read.
 pub const QUIET: Duration = Duration::from_millis(200);
 
-/// What tells one state of a file from another: device, inode, length, and the time of the last change.
+/// What tells one state of a file from another: device, inode, length, and the time of the last
+/// change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp(Option<[u64; 5]>);
 
@@ -36,9 +37,11 @@ impl Stamp {
     }
 }
 
-/// Watches `file` until `stop` turns true. Where watching is not possible, says so and ends: SIGHUP and the API still reload.
+/// Watches `file` until `stop` turns true. Where watching is not possible, says so and ends: SIGHUP
+/// and the API still reload.
 ///
-/// `read`: the file as it was when the running config was read. A change between then and now is found by it.
+/// `read`: the file as it was when the running config was read. A change between then and now is
+/// found by it.
 pub async fn file(file: PathBuf, read: Stamp, inbox: Inbox, mut stop: Stop) {
     let (send, mut events) = mpsc::unbounded_channel();
     let mut _watching = match watcher(&file, send.clone()) {
@@ -81,9 +84,10 @@ async fn settled(file: &Path) -> Stamp {
     }
 }
 
-/// Hears of anything in the folders that could change the file: its own, and where it is a link that of its target.
-/// Whether the file did change is seen by its [`Stamp`], which follows links; names in the events do not tell, since a
-/// link somewhere on the way may be what is replaced, as Kubernetes does with its config maps.
+/// Hears of anything in the folders that could change the file: its own, and where it is a link
+/// that of its target. Whether the file did change is seen by its [`Stamp`], which follows links;
+/// names in the events do not tell, since a link somewhere on the way may be what is replaced, as
+/// Kubernetes does with its config maps.
 fn watcher(file: &Path, send: mpsc::UnboundedSender<()>) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| !event.kind.is_access()) {
@@ -131,7 +135,8 @@ mod tests {
         }
     }
 
-    /// As Kubernetes does with a config map: the file is a link into a folder that is a link itself.
+    /// As Kubernetes does with a config map: the file is a link into a folder that is a link
+    /// itself.
     #[tokio::test]
     async fn a_link_on_the_way_that_is_replaced_is_noticed() {
         let dir = tempfile::tempdir().unwrap();

@@ -79,7 +79,8 @@ impl Writer {
         self.wanted.subscribe()
     }
 
-    /// Serves changes until `stop` turns true. `started` is called once, when the first snapshot is published.
+    /// Serves changes until `stop` turns true. `started` is called once, when the first snapshot is
+    /// published.
     pub async fn run(
         mut self,
         mut changes: mpsc::UnboundedReceiver<Change>,
@@ -117,7 +118,8 @@ impl Writer {
     fn change(&mut self, change: Change) {
         match change {
             Change::Reload { cause, reply } => {
-                // First, and whatever becomes of the rest: a log that was rotated does not wait for a good config.
+                // First, and whatever becomes of the rest: a log that was rotated does not wait for
+                // a good config.
                 self.cell.load().access_log.reopen();
                 self.reader.ask(cause, reply);
             }
@@ -254,7 +256,8 @@ impl Writer {
         self.book.sweep(|name, fingerprint| plans.iter().flatten().any(|plan| plan.asks(name, fingerprint)));
     }
 
-    /// Tells readiness what of the serving config is still unanswered, until all of it was answered once.
+    /// Tells readiness what of the serving config is still unanswered, until all of it was answered
+    /// once.
     fn note_ready(&self) {
         let Some(plan) = self.serving.as_ref().filter(|_| !self.ready.reached()) else { return };
         self.ready.await_only(self.unanswered(plan, |name| format!("members of cluster `{name}`")));

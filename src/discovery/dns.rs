@@ -1,24 +1,31 @@
 //! Clusters from DNS: A and AAAA with a port from the file, or SRV, which brings port and weight.
 //!
-//! Why not ask through a resolver library: it hides what decides here. Over UDP Consul (seen with 1.8.7) cuts its answer to 3
-//! addresses, or with EDNS to what fits in the client's payload (74 A or 19 SRV records in 1232 bytes), drawn at random, *without* the
-//! truncation bit; over TCP it gives all; its TTL is 0. A cache, or a library that prefers UDP, makes of that a set that
+//! Why not ask through a resolver library: it hides what decides here. Over UDP Consul (seen with
+//! 1.8.7) cuts its answer to 3 addresses, or with EDNS to what fits in the client's payload (74 A
+//! or 19 SRV records in 1232 bytes), drawn at random, *without* the truncation bit; over TCP it
+//! gives all; its TTL is 0. A cache, or a library that prefers UDP, makes of that a set that
 //! changes every second. So only the codec is hickory's; the questions are our own:
 //!
-//! - **TCP first**, for named resolvers and the system's alike, so that moving a line from the file to `resolv.conf` changes
-//!   nothing (dnsmasq forwards over the transport it was asked with, so the rule helps behind it too). UDP, with EDNS, only where TCP
-//!   does not answer and has not for ten minutes ([`habit`]). The bad side: one short connection a question, at most one question
-//!   of each type per `min_ttl`; and where TCP never works, Consul's subset is taken for the whole, as nothing tells them apart.
-//! - **No cache**. The next question comes after the answer's TTL, within a floor and a cap ([`schedule`]).
-//! - **A failure is never an empty answer**: time-outs, SERVFAIL, REFUSED, a truncated or malformed reply are told as such, and the
-//!   next try comes after a back-off. This holds in part too: if only one address family or one SRV target fails, its
-//!   last known addresses stand in for it ([`lookup`]).
-//! - **NXDOMAIN and "no data" are an empty answer**, for they are what an authority says. Consul says NXDOMAIN both for "no
-//!   healthy instance" and for "no such service", so a typo looks like an outage. The empty-set rule of
-//!   `discovery::keep` holds the last set for a while in either case.
+//! - **TCP first**, for named resolvers and the system's alike, so that moving a line from the file
+//!   to `resolv.conf` changes nothing (dnsmasq forwards over the transport it was asked with, so
+//!   the rule helps behind it too). UDP, with EDNS, only where TCP does not answer and has not for
+//!   ten minutes ([`habit`]). The bad side: one short connection a question, at most one question
+//!   of each type per `min_ttl`; and where TCP never works, Consul's subset is taken for the whole,
+//!   as nothing tells them apart.
+//! - **No cache**. The next question comes after the answer's TTL, within a floor and a cap
+//!   ([`schedule`]).
+//! - **A failure is never an empty answer**: time-outs, SERVFAIL, REFUSED, a truncated or malformed
+//!   reply are told as such, and the next try comes after a back-off. This holds in part too: if
+//!   only one address family or one SRV target fails, its last known addresses stand in for it
+//!   ([`lookup`]).
+//! - **NXDOMAIN and "no data" are an empty answer**, for they are what an authority says. Consul
+//!   says NXDOMAIN both for "no healthy instance" and for "no such service", so a typo looks like
+//!   an outage. The empty-set rule of `discovery::keep` holds the last set for a while in either
+//!   case.
 //!
-//! Of SRV records only the group with the lowest priority number is used: the others are for when that one fails, which DNS
-//! cannot see. DNS has no health detail, no tags and no push: a `consul` cluster is the better choice where it can be had.
+//! Of SRV records only the group with the lowest priority number is used: the others are for when
+//! that one fails, which DNS cannot see. DNS has no health detail, no tags and no push: a `consul`
+//! cluster is the better choice where it can be had.
 
 mod habit;
 mod lookup;
@@ -53,14 +60,16 @@ pub struct DnsSource {
     resolvers: Resolvers,
 }
 
-/// What a round of questions came to. (Between the watching and [`Answers`], so that tests can listen.)
+/// What a round of questions came to. (Between the watching and [`Answers`], so that tests can
+/// listen.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// A whole set, other than the one before.
     Members(Members),
     /// The same set as before.
     Unchanged,
-    /// No answer, or not a whole one. After a [`Heard::Members`] of the same instant: that set leans on earlier answers.
+    /// No answer, or not a whole one. After a [`Heard::Members`] of the same instant: that set
+    /// leans on earlier answers.
     Failed { kind: &'static str, why: String },
 }
 
@@ -80,7 +89,8 @@ impl DnsSource {
     ///
     /// # Errors
     ///
-    /// The name is no domain name, or `port` and `srv` do not fit together. The text is for the operator.
+    /// The name is no domain name, or `port` and `srv` do not fit together. The text is for the
+    /// operator.
     pub fn new(spec: &live::Dns) -> Result<Self, String> {
         let text = spec.name.trim();
         if text.parse::<IpAddr>().is_ok() {
@@ -91,7 +101,8 @@ impl DnsSource {
         if name.num_labels() == 0 {
             return Err("`name` is empty; give the domain name to ask for".into());
         }
-        // The search list belongs to the system's resolvers; a named one is asked for exactly this name.
+        // The search list belongs to the system's resolvers; a named one is asked for exactly this
+        // name.
         if !spec.resolvers.is_empty() {
             name.set_fqdn(true);
         }

@@ -1,9 +1,10 @@
 //! Who is known: the states of all endpoints by (cluster, address), kept across snapshots.
 //!
-//! Only `control` and readers of the admin API touch it, never a request: a snapshot holds the states it needs. An entry lives
-//! while a snapshot names its address and for [`KEEP`] after, so that an instance that leaves the registry for a
-//! moment (an agent restart, a deploy) comes back with its drain mark and counters, and a dead one does not come
-//! back as a stranger. The bad side: an address re-used by another process within that time inherits them.
+//! Only `control` and readers of the admin API touch it, never a request: a snapshot holds the
+//! states it needs. An entry lives while a snapshot names its address and for [`KEEP`] after, so
+//! that an instance that leaves the registry for a moment (an agent restart, a deploy) comes back
+//! with its drain mark and counters, and a dead one does not come back as a stranger. The bad side:
+//! an address re-used by another process within that time inherits them.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -45,7 +46,8 @@ impl Roster {
         entry.state.clone()
     }
 
-    /// Marks what `named` does not hold as gone at `now`, and forgets what has been gone for [`KEEP`].
+    /// Marks what `named` does not hold as gone at `now`, and forgets what has been gone for
+    /// [`KEEP`].
     ///
     /// A state with requests in flight is never forgotten: their leases still count in it.
     pub fn sweep(&mut self, named: &HashSet<(Name, SocketAddr)>, now: Instant) {

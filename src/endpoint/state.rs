@@ -1,12 +1,13 @@
-//! The facts about one address that outlive snapshots: atomics, written by requests and operators, read by the balancer.
+//! The facts about one address that outlive snapshots: atomics, written by requests and operators,
+//! read by the balancer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// The live state of one (cluster, address).
 ///
-/// All accesses are relaxed: each field is a fact on its own, and a pick that misses a change by a moment is as good
-/// as one that came a moment earlier.
+/// All accesses are relaxed: each field is a fact on its own, and a pick that misses a change by a
+/// moment is as good as one that came a moment earlier.
 #[derive(Debug, Default)]
 pub struct State {
     in_flight: AtomicU32,

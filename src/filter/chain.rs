@@ -1,8 +1,9 @@
 //! The filters of one route, as the layers of an onion.
 //!
-//! Requests pass the filters in the order of the file, responses in reverse. A filter that answers a request itself
-//! ends the way down: its answer passes those before it on the way back, not itself and none behind it. So a filter
-//! sees a response only if it let the request pass, and may rely on what it remembered then.
+//! Requests pass the filters in the order of the file, responses in reverse. A filter that answers
+//! a request itself ends the way down: its answer passes those before it on the way back, not
+//! itself and none behind it. So a filter sees a response only if it let the request pass, and may
+//! rely on what it remembered then.
 
 use std::fmt;
 

@@ -1,11 +1,11 @@
 //! Edits of request and response headers: first `remove`, then `set`, then `add`.
 //!
-//! Names and values are parsed when the snapshot is compiled, so a request only inserts what is ready. The spelling of
-//! a name is kept for HTTP/1.1 peers; HTTP/2 lower-cases it.
+//! Names and values are parsed when the snapshot is compiled, so a request only inserts what is
+//! ready. The spelling of a name is kept for HTTP/1.1 peers; HTTP/2 lower-cases it.
 //!
-//! What frames a message or belongs to one connection (`content-length`, `connection`, `transfer-encoding`, ...) is
-//! refused: the proxy owns it, and an edit would let a request be read as two. `host` has a key of its own, since in
-//! HTTP/2 it is not a header.
+//! What frames a message or belongs to one connection (`content-length`, `connection`,
+//! `transfer-encoding`, ...) is refused: the proxy owns it, and an edit would let a request be read
+//! as two. `host` has a key of its own, since in HTTP/2 it is not a header.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -43,8 +43,8 @@ impl Edits {
     ///
     /// # Errors
     ///
-    /// Every name or value that cannot be sent, every name that is not the operator's to edit, and names given twice
-    /// in different spellings.
+    /// Every name or value that cannot be sent, every name that is not the operator's to edit, and
+    /// names given twice in different spellings.
     pub fn compile(edits: &HeaderEdits, at: &str) -> Result<Self, Vec<Problem>> {
         let HeaderEdits { set, add, remove } = edits;
         let mut problems = Vec::new();
@@ -65,8 +65,8 @@ impl Edits {
         for name in &self.remove {
             request.remove_header(name);
         }
-        // Names and values were parsed, so these fail only where the map holds 32,768 values; one that large is left
-        // as it is.
+        // Names and values were parsed, so these fail only where the map holds 32,768 values; one
+        // that large is left as it is.
         for (name, value) in &self.set {
             let _ = request.insert_header(name.clone(), value.clone());
         }

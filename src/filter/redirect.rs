@@ -1,10 +1,11 @@
 //! Answers that send the client elsewhere.
 //!
-//! `to` is a URL, or a path on the same host, with `{scheme}`, `{host}`, `{path}` and `{query}`. Path and query go in as
-//! received. They are the client's (or an attacker's who made the client follow a link), so what is put in cannot
-//! change what the operator wrote: a byte that may not stand in a header or that browsers read as a delimiter is
-//! percent-encoded, a path never runs into the host before it nor starts with two slashes, and `{host}` is only ever a
-//! host. `{host}` is still what the client says it is: name the host where a cache keeps answers for all.
+//! `to` is a URL, or a path on the same host, with `{scheme}`, `{host}`, `{path}` and `{query}`.
+//! Path and query go in as received. They are the client's (or an attacker's who made the client
+//! follow a link), so what is put in cannot change what the operator wrote: a byte that may not
+//! stand in a header or that browsers read as a delimiter is percent-encoded, a path never runs
+//! into the host before it nor starts with two slashes, and `{host}` is only ever a host. `{host}`
+//! is still what the client says it is: name the host where a cache keeps answers for all.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -51,7 +52,8 @@ impl Redirect {
     ///
     /// # Errors
     ///
-    /// A status that is no redirect, an unknown placeholder, a target that is neither a URL nor a path.
+    /// A status that is no redirect, an unknown placeholder, a target that is neither a URL nor a
+    /// path.
     pub fn compile(redirect: &live::Redirect, at: &str) -> Result<Self, Vec<Problem>> {
         let status = match redirect.status {
             301 | 302 | 303 | 307 | 308 => StatusCode::from_u16(redirect.status).ok(),
@@ -78,7 +80,8 @@ impl Redirect {
                     b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'[' | b']' | b':')
                 }),
                 Piece::Path => {
-                    // What stands before it may be the operator's host: `new.org` and `@evil.org` must not join.
+                    // What stands before it may be the operator's host: `new.org` and `@evil.org`
+                    // must not join.
                     if !target.path.starts_with('/') {
                         location.push('/');
                     }
@@ -92,7 +95,8 @@ impl Redirect {
                 }
             }
         }
-        // `//evil.org` names a host. No `to` starts so, hence two slashes come from a path next to a slash.
+        // `//evil.org` names a host. No `to` starts so, hence two slashes come from a path next to
+        // a slash.
         let doubled = location.len() - location.trim_start_matches('/').len();
         location.drain(..doubled.saturating_sub(1));
         // Only printable ASCII is ever put in; a fallback beats a panic.
@@ -122,7 +126,8 @@ fn push(location: &mut String, text: &str, fit: impl Fn(u8) -> bool) {
     }
 }
 
-/// Whether a byte may stand in a path or query. Browsers read `\` as `/`, and `#` would begin the fragment.
+/// Whether a byte may stand in a path or query. Browsers read `\` as `/`, and `#` would begin the
+/// fragment.
 fn is_safe(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#' | b'"' | b'<' | b'>')
 }
@@ -165,7 +170,8 @@ fn parse(to: &str, at: &str) -> Result<Vec<Piece>, Problem> {
     Ok(pieces)
 }
 
-/// Whether a target is a URL with a host, or a path: anything else would be read relative to the request.
+/// Whether a target is a URL with a host, or a path: anything else would be read relative to the
+/// request.
 fn is_anchored(to: &str) -> bool {
     let host = ["http://", "https://", "{scheme}://"].iter().find_map(|scheme| to.strip_prefix(scheme));
     match host {

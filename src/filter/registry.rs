@@ -32,7 +32,8 @@ impl Registry {
         self.factories.keys().map(String::as_str)
     }
 
-    /// Makes the filters that a route names, in order; `at` is the config path of its list, as `routes[2].filters`.
+    /// Makes the filters that a route names, in order; `at` is the config path of its list, as
+    /// `routes[2].filters`.
     ///
     /// # Errors
     ///

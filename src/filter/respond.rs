@@ -18,13 +18,13 @@ pub struct Respond(Answer);
 impl Respond {
     /// Compiles a fixed response; `at` is its config path, as `routes[0].respond`.
     ///
-    /// A body without a `content-type` is `text/plain; charset=utf-8`; `content-length` is added, except where the
-    /// status forbids it.
+    /// A body without a `content-type` is `text/plain; charset=utf-8`; `content-length` is added,
+    /// except where the status forbids it.
     ///
     /// # Errors
     ///
-    /// A status that is not final, a body where the status has none, headers that cannot be sent or that the proxy
-    /// writes itself.
+    /// A status that is not final, a body where the status has none, headers that cannot be sent or
+    /// that the proxy writes itself.
     pub fn compile(respond: &live::Respond, at: &str) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let status = status(respond.status, at).map_err(|problem| problems.push(problem)).ok();

@@ -1,12 +1,13 @@
 //! Changes the path before it goes upstream. The query stays as it is.
 //!
-//! `prefix` takes the place of what the route's condition matched: its prefix by whole segments, or the whole path
-//! where the condition is exact. Slashes are neither doubled nor lost: what follows the prefix keeps its own, and a
-//! slash at the end of the replacement only counts when nothing follows. A regex condition has no such part, so there
-//! `prefix` is refused. `regex` replaces the first match, once; a path that it does not match stays.
+//! `prefix` takes the place of what the route's condition matched: its prefix by whole segments, or
+//! the whole path where the condition is exact. Slashes are neither doubled nor lost: what follows
+//! the prefix keeps its own, and a slash at the end of the replacement only counts when nothing
+//! follows. A regex condition has no such part, so there `prefix` is refused. `regex` replaces the
+//! first match, once; a path that it does not match stays.
 //!
-//! The result always starts with `/`. It is built from pieces of a valid path and from text checked at compile time,
-//! so the one thing that can go wrong is its length.
+//! The result always starts with `/`. It is built from pieces of a valid path and from text checked
+//! at compile time, so the one thing that can go wrong is its length.
 
 mod template;
 
@@ -48,8 +49,9 @@ impl Rewrite {
     ///
     /// # Errors
     ///
-    /// Neither or both of `prefix` and `regex` with `to`; a `prefix` beside a regex condition; a text that cannot
-    /// stand in a path; a regex that is none; a group that the regex does not have.
+    /// Neither or both of `prefix` and `regex` with `to`; a `prefix` beside a regex condition; a
+    /// text that cannot stand in a path; a regex that is none; a group that the regex does not
+    /// have.
     pub fn compile(
         rewrite: &live::Rewrite,
         path: Option<&PathMatch>,
@@ -146,8 +148,8 @@ impl Rewrite {
     }
 }
 
-/// Path and query as received. Bytes that are not UTF-8 are percent-encoded, which means the same to a server and is
-/// something that a regex can work on.
+/// Path and query as received. Bytes that are not UTF-8 are percent-encoded, which means the same
+/// to a server and is something that a regex can work on.
 fn target(request: &RequestHeader) -> Cow<'_, str> {
     let raw = request.raw_path();
     // A whole URL (a request to a forward proxy) is kept raw too; of that only the path is wanted.

@@ -1,12 +1,13 @@
 //! The access log: one JSON object a line, written by a thread of its own.
 //!
-//! A request formats its line into a buffer that the thread gave back, puts it in a bounded queue, and goes on. When
-//! the queue is full (a slow disk, a reader that does not read) the line is dropped and counted: a log must not be
-//! able to stop traffic. The thread writes whole lines in large pieces, and rests for [`writer::LINGER`] after each
-//! round, so that under load nobody pays a system call to wake it; a line is on its way within that time.
+//! A request formats its line into a buffer that the thread gave back, puts it in a bounded queue,
+//! and goes on. When the queue is full (a slow disk, a reader that does not read) the line is
+//! dropped and counted: a log must not be able to stop traffic. The thread writes whole lines in
+//! large pieces, and rests for [`writer::LINGER`] after each round, so that under load nobody pays
+//! a system call to wake it; a line is on its way within that time.
 //!
-//! A log belongs to the snapshot whose config names it. Dropping the last handle lets the thread write what is queued and
-//! end; only [`AccessLog::finish`] waits for it.
+//! A log belongs to the snapshot whose config names it. Dropping the last handle lets the thread
+//! write what is queued and end; only [`AccessLog::finish`] waits for it.
 
 pub mod json;
 pub mod line;
@@ -30,7 +31,8 @@ use self::writer::{Message, Shared};
 use crate::config::live;
 use crate::observe::Flag;
 
-/// One finished request, borrowed from the request's context; DESIGN 7 names the fields of the line.
+/// One finished request, borrowed from the request's context; DESIGN 7 names the fields of the
+/// line.
 ///
 /// What a client sent is bytes: it need not be UTF-8, and is made so when it is written.
 #[derive(Clone, Copy, Debug)]
@@ -75,8 +77,8 @@ struct Front {
 // === impl AccessLog ===
 
 impl AccessLog {
-    /// Opens the target and starts the thread; `path: none` gives a log that writes nothing. `dropped` counts
-    /// lines that were lost.
+    /// Opens the target and starts the thread; `path: none` gives a log that writes nothing.
+    /// `dropped` counts lines that were lost.
     ///
     /// # Errors
     ///
@@ -111,8 +113,8 @@ impl AccessLog {
         }
     }
 
-    /// Opens the file again by its name, for log rotation (SIGHUP). Where that fails the old file goes on, with a
-    /// warning in the process's own log. Does nothing for the standard streams.
+    /// Opens the file again by its name, for log rotation (SIGHUP). Where that fails the old file
+    /// goes on, with a warning in the process's own log. Does nothing for the standard streams.
     pub fn reopen(&self) {
         if let Some(front) = &self.front {
             front.shared.reopen.store(true, Release);
@@ -120,8 +122,9 @@ impl AccessLog {
         }
     }
 
-    /// Ends the log: what was queued before is written, what comes after is dropped and counted. Waits for that, at most
-    /// `deadline`; true when it is done. It blocks: call it where nothing else runs on the thread.
+    /// Ends the log: what was queued before is written, what comes after is dropped and counted.
+    /// Waits for that, at most `deadline`; true when it is done. It blocks: call it where nothing
+    /// else runs on the thread.
     pub fn finish(&self, deadline: Duration) -> bool {
         const STEP: Duration = Duration::from_millis(1);
         let Some(front) = &self.front else { return true };

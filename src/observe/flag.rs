@@ -1,4 +1,5 @@
-//! Why a response is not simply the endpoint's own: Envoy's response flags, the ones that apply here.
+//! Why a response is not simply the endpoint's own: Envoy's response flags, the ones that apply
+//! here.
 //!
 //! Source of the letters: Envoy's access log documentation, `%RESPONSE_FLAGS%`.
 

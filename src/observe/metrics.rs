@@ -1,15 +1,15 @@
 //! The metric families of DESIGN 7 and the handles that requests use.
 //!
-//! Handles are resolved when a snapshot is compiled; a request only adds to atomics. A series lives as long as
-//! somebody holds its handle: when the last snapshot that names a route is gone, [`Metrics::sweep`] (which every
-//! render does too) drops its series, so memory does not grow with reloads and nothing must be told what to
-//! keep. The bad side: a route that is taken out and put back starts from zero, which Prometheus reads as a
-//! counter reset.
+//! Handles are resolved when a snapshot is compiled; a request only adds to atomics. A series lives
+//! as long as somebody holds its handle: when the last snapshot that names a route is gone,
+//! [`Metrics::sweep`] (which every render does too) drops its series, so memory does not grow with
+//! reloads and nothing must be told what to keep. The bad side: a route that is taken out and put
+//! back starts from zero, which Prometheus reads as a counter reset.
 //!
-//! Series of routes and clusters are kept here and not in the `prometheus` crate's vectors: those hash label
-//! values without a separator, so (listener `http`, route `shop`) and (`https`, `hop`) would share one counter,
-//! and each of their series carries its own copy of name and help. The crate does the unlabelled families,
-//! `process_*`, and the encoding of both.
+//! Series of routes and clusters are kept here and not in the `prometheus` crate's vectors: those
+//! hash label values without a separator, so (listener `http`, route `shop`) and (`https`, `hop`)
+//! would share one counter, and each of their series carries its own copy of name and help. The
+//! crate does the unlabelled families, `process_*`, and the encoding of both.
 
 pub mod histogram;
 pub mod route;
@@ -126,8 +126,8 @@ impl Metrics {
         Ok(())
     }
 
-    /// The handle of a (route, cluster, variant), for each of the listeners, in their order. A route without a
-    /// cluster (redirect, fixed answer) or without a split has empty strings there.
+    /// The handle of a (route, cluster, variant), for each of the listeners, in their order. A
+    /// route without a cluster (redirect, fixed answer) or without a split has empty strings there.
     pub fn route(&self, listeners: &[&str], route: &str, cluster: &str, variant: &str) -> RouteMetrics {
         self.routes.handle(listeners, route, cluster, variant)
     }
@@ -147,12 +147,14 @@ impl Metrics {
         self.in_flight.with_label_values(&[listener])
     }
 
-    /// Requests of a listener that are refused as malformed (400, before routing). `reason` is a short fixed word.
+    /// Requests of a listener that are refused as malformed (400, before routing). `reason` is a
+    /// short fixed word.
     pub fn invalid(&self, listener: &str, reason: &'static str) -> Counter {
         self.invalid.counter(&[listener, reason])
     }
 
-    /// Lines of the access log that were lost; for [`AccessLog::new`](crate::observe::AccessLog::new).
+    /// Lines of the access log that were lost; for
+    /// [`AccessLog::new`](crate::observe::AccessLog::new).
     pub fn access_log_dropped(&self) -> IntCounter {
         self.access_log_dropped.clone()
     }
@@ -176,8 +178,8 @@ impl Metrics {
         }
     }
 
-    /// Everything in the Prometheus text format (version 0.0.4). `scrape` brings the facts that are read at the
-    /// moment of asking.
+    /// Everything in the Prometheus text format (version 0.0.4). `scrape` brings the facts that are
+    /// read at the moment of asking.
     pub fn render(&self, scrape: &Scrape<'_>) -> Vec<u8> {
         self.sweep();
         let mut out = Vec::with_capacity(16 * 1024);

@@ -1,6 +1,7 @@
 //! The first phase: which route, and what it asks for.
 //!
-//! The snapshot is loaded here and nowhere else; whatever is published later does not touch this request.
+//! The snapshot is loaded here and nowhere else; whatever is published later does not touch this
+//! request.
 
 use std::time::Duration;
 
@@ -78,7 +79,8 @@ impl Proxy {
         }
     }
 
-    /// Keep-alive, none while draining. Never on where Pingora switched it off for the sake of framing.
+    /// Keep-alive, none while draining. Never on where Pingora switched it off for the sake of
+    /// framing.
     pub(crate) fn settle_keepalive(&self, session: &mut Session) {
         if session.get_keepalive().is_some() {
             session.set_keepalive(if self.ready.draining() { None } else { Some(KEEP) });
@@ -123,8 +125,8 @@ fn filter(session: &mut Session, ctx: &mut RequestCtx, forward: &Forward, route:
     verdict
 }
 
-/// Whether the target is origin-form, absolute-form, or `*` of OPTIONS. Judged by what was sent: the parsed
-/// URI has a slash that the endpoint would not see.
+/// Whether the target is origin-form, absolute-form, or `*` of OPTIONS. Judged by what was sent:
+/// the parsed URI has a slash that the endpoint would not see.
 fn is_path(request: &pingora::http::RequestHeader) -> bool {
     let target = request.raw_path();
     let absolute = |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|t| t.eq_ignore_ascii_case(scheme));
@@ -134,7 +136,8 @@ fn is_path(request: &pingora::http::RequestHeader) -> bool {
         || absolute(b"https://")
 }
 
-/// Whether it says its length twice, if alike. An endpoint may take another of them for the right one (RFC 9112 6.3).
+/// Whether it says its length twice, if alike. An endpoint may take another of them for the right
+/// one (RFC 9112 6.3).
 fn repeats_length(request: &pingora::http::RequestHeader) -> bool {
     let mut lengths = request.headers.get_all(header::CONTENT_LENGTH).iter();
     let first = lengths.next().is_some_and(|length| length.as_bytes().contains(&b','));
@@ -160,8 +163,9 @@ async fn refuse(session: &mut Session, ctx: &mut RequestCtx, why: &'static str) 
     local(session, 400, why).await.map(|()| true)
 }
 
-/// Reads what is left of a small body, so that the connection can be kept. A large or slow one, or one that
-/// waits for our word to be sent at all, is not waited for; then the answer ends the connection.
+/// Reads what is left of a small body, so that the connection can be kept. A large or slow one, or
+/// one that waits for our word to be sent at all, is not waited for; then the answer ends the
+/// connection.
 async fn drain(session: &mut Session) {
     if session.as_http1().is_none() || session.req_header().headers.contains_key(header::EXPECT) {
         return;

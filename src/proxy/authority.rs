@@ -1,7 +1,8 @@
 //! The host that a request is for, or why it has none.
 //!
-//! RFC 9112 3.2: an HTTP/1.1 request has exactly one Host; a server answers 400 to anything else. Pingora refuses repeated
-//! and contradictory ones; what it lets through is looked at here, because a route is chosen by it.
+//! RFC 9112 3.2: an HTTP/1.1 request has exactly one Host; a server answers 400 to anything else.
+//! Pingora refuses repeated and contradictory ones; what it lets through is looked at here, because
+//! a route is chosen by it.
 
 use std::borrow::Cow;
 
@@ -27,7 +28,8 @@ pub(crate) fn host(request: &RequestHeader) -> Result<Cow<'_, str>, &'static str
     }
 }
 
-/// Takes port and trailing dot off and lowers the case; allocates only where there is an upper-case letter.
+/// Takes port and trailing dot off and lowers the case; allocates only where there is an upper-case
+/// letter.
 pub(crate) fn normal(text: &str) -> Option<Cow<'_, str>> {
     let (name, port) = if text.starts_with('[') {
         let end = text.find(']')? + 1;

@@ -1,10 +1,11 @@
 //! Which endpoint, and what to do when it can't be reached or breaks off.
 //!
-//! The default retry (DESIGN 5): two tries in all; a connection that could not be opened is retried whatever the method, since
-//! nothing was sent; one that broke before an answer is retried for idempotent methods only (RFC 9110 9.2.2), and only
-//! while the body can be replayed. The second try goes to another endpoint. There is one exception: where the broken connection
-//! came from the pool, the endpoint itself may be fine (it closed an idle connection while we wrote), so the same one
-//! may be used again if no other is left.
+//! The default retry (DESIGN 5): two tries in all; a connection that could not be opened is retried
+//! whatever the method, since nothing was sent; one that broke before an answer is retried for
+//! idempotent methods only (RFC 9110 9.2.2), and only while the body can be replayed. The second
+//! try goes to another endpoint. There is one exception: where the broken connection came from the
+//! pool, the endpoint itself may be fine (it closed an idle connection while we wrote), so the same
+//! one may be used again if no other is left.
 
 use std::time::Duration;
 
@@ -16,9 +17,9 @@ use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
 use crate::snapshot::table::Forward;
 
-/// Bodies up to this length reach the endpoint at once, so the request's deadline bounds the wait for the
-/// answer. For larger ones the time of the route counts from their end, as in Envoy: uploading may take
-/// longer. See [`limit`].
+/// Bodies up to this length reach the endpoint at once, so the request's deadline bounds the wait
+/// for the answer. For larger ones the time of the route counts from their end, as in Envoy:
+/// uploading may take longer. See [`limit`].
 const PROMPT_BODY: u64 = 64 * 1024;
 
 /// Picks an endpoint and prepares its peer.
@@ -88,15 +89,16 @@ pub(crate) fn broke(
     let by_endpoint = *error.esource() == ErrorSource::Upstream;
     let timed_out = matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
     if !by_endpoint && ctx.deadline.is_some_and(|deadline| now() >= deadline) {
-        // The read that waits for the client to go gave up: see `tap`. It is the endpoint that is late.
+        // The read that waits for the client to go gave up: see `tap`. It is the endpoint that is
+        // late.
         ctx.flag = Some(Flag::UT);
         error.as_up();
         error.set_retry(false);
         return error;
     }
     if by_endpoint && *error.etype() == ErrorType::ReadTimedout && !session.is_body_done() {
-        // Nothing came from the endpoint, for it waits for the rest of the body: it is the client that is
-        // late.
+        // Nothing came from the endpoint, for it waits for the rest of the body: it is the client
+        // that is late.
         error.as_down();
         error.set_retry(false);
         return error;
@@ -128,10 +130,10 @@ pub(crate) fn uploaded(session: &Session, ctx: &mut RequestCtx) {
 
 /// Sets the time-outs of a try. `left`: of the request's time.
 ///
-/// Pingora begins to count `read_timeout` anew with every piece of the body that it passes on. So for a
-/// large body it is the time for the answer, from the end of the upload, and also how long a client may
-/// pause amid one. An endpoint that hangs does not read: then writing stops after the route's time, and
-/// reading after as much again.
+/// Pingora begins to count `read_timeout` anew with every piece of the body that it passes on. So
+/// for a large body it is the time for the answer, from the end of the upload, and also how long a
+/// client may pause amid one. An endpoint that hangs does not read: then writing stops after the
+/// route's time, and reading after as much again.
 fn limit(options: &mut PeerOptions, session: &Session, forward: &Forward, left: Option<Duration>) {
     let idle = forward.idle_timeout;
     // An upgrade may become a tunnel, whose reads and writes time out by what is set here.

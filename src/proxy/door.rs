@@ -1,8 +1,9 @@
 //! Where connections come in: HTTP/1.1 or HTTP/2 in clear, told apart by the first three bytes.
 //!
-//! Pingora looks for HTTP/2's preface by reading all 24 bytes of it, without a timeout; a shorter HTTP/1 request (`GET /
-//! HTTP/1.0` and two line ends have 18) then hangs for ever. No HTTP/1 method begins with `PRI`, so three bytes are enough. HTTP/2
-//! is then left to Pingora; HTTP/1.1 runs the same loop as Pingora's own, over a [`Tap`].
+//! Pingora looks for HTTP/2's preface by reading all 24 bytes of it, without a timeout; a shorter
+//! HTTP/1 request (`GET / HTTP/1.0` and two line ends have 18) then hangs for ever. No HTTP/1
+//! method begins with `PRI`, so three bytes are enough. HTTP/2 is then left to Pingora; HTTP/1.1
+//! runs the same loop as Pingora's own, over a [`Tap`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -28,9 +29,9 @@ const FIRST_BYTE: Duration = Duration::from_secs(60);
 /// How long an HTTP/2 connection may be without a stream.
 const H2_IDLE: Duration = Duration::from_secs(300);
 
-/// How long idle HTTP/1.1 connections stay open when the process begins to drain. Closing them at once would cut the
-/// requests that are on their way; so each of those is answered, with `connection: close`, and only connections that
-/// had nothing to say for so long are closed.
+/// How long idle HTTP/1.1 connections stay open when the process begins to drain. Closing them at
+/// once would cut the requests that are on their way; so each of those is answered, with
+/// `connection: close`, and only connections that had nothing to say for so long are closed.
 pub const LINGER: Duration = Duration::from_millis(500);
 
 /// The length of HTTP/2's preface.

@@ -40,7 +40,8 @@ pub(crate) async fn answer(session: &mut Session, error: &Error, ctx: &mut Reque
     FailToProxy { error_code: status, can_reuse_downstream: false }
 }
 
-/// Whether another header may follow. After a 101 the connection is a tunnel, and not ours to write to.
+/// Whether another header may follow. After a 101 the connection is a tunnel, and not ours to write
+/// to.
 fn is_interim(header: &ResponseHeader) -> bool {
     header.status.is_informational() && header.status != StatusCode::SWITCHING_PROTOCOLS
 }

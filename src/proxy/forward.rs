@@ -1,7 +1,8 @@
 //! What the endpoint sees: path, Host, `x-forwarded-*`, edits.
 //!
-//! Runs once a try, on a copy of the request; Pingora has taken the hop-by-hop headers out already. No client is trusted here:
-//! whatever it said in `x-forwarded-*` or `forwarded` is replaced by what is known.
+//! Runs once a try, on a copy of the request; Pingora has taken the hop-by-hop headers out already.
+//! No client is trusted here: whatever it said in `x-forwarded-*` or `forwarded` is replaced by
+//! what is known.
 
 use http::{HeaderValue, Version, header};
 use pingora::http::RequestHeader;
@@ -36,7 +37,8 @@ pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &Requ
     if let Some(host) = host {
         request.insert_header("x-forwarded-host", host)?;
     } else if let Some(endpoint) = ctx.endpoint {
-        // HTTP/1.0 may leave it out, HTTP/1.1 may not (RFC 9112 3.2): the endpoint is asked for under its own address.
+        // HTTP/1.0 may leave it out, HTTP/1.1 may not (RFC 9112 3.2): the endpoint is asked for
+        // under its own address.
         request.insert_header(header::HOST, endpoint.to_string())?;
     }
     origin_form(request);
@@ -51,8 +53,8 @@ pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &Requ
     Ok(())
 }
 
-/// An endpoint is an origin: it gets a path, not the whole URL that a client may send to a proxy (RFC 9112 3.2.1). The
-/// host in it is that of `host`, or Pingora has refused.
+/// An endpoint is an origin: it gets a path, not the whole URL that a client may send to a proxy
+/// (RFC 9112 3.2.1). The host in it is that of `host`, or Pingora has refused.
 fn origin_form(request: &mut RequestHeader) {
     let whole = request.version != Version::HTTP_2 && !request.raw_path().starts_with(b"/");
     if whole && request.uri.path().starts_with('/') {
@@ -73,7 +75,8 @@ fn join_cookies(request: &mut RequestHeader) -> Result<()> {
     Ok(())
 }
 
-/// The client's address as a header. An IPv4 address that came over an IPv6 socket is written as IPv4.
+/// The client's address as a header. An IPv4 address that came over an IPv6 socket is written as
+/// IPv4.
 pub(super) fn client(socket: &SocketDigest) -> Option<HeaderValue> {
     let ip = socket.peer_addr()?.as_inet()?.ip().to_canonical();
     HeaderValue::from_str(&ip.to_string()).ok()

@@ -1,12 +1,13 @@
 //! Fields that belong to one connection and end with it (RFC 9110 7.6.1).
 //!
-//! Pingora takes the standard ones out of requests, and those that the client's `connection` names; but it
-//! does so on the copy that goes to the endpoint, after filters and phases of ours have added to the
-//! request. A client that names `x-user` could so take out what a filter put in. So what it names is taken
-//! out of the request here, before anything looks at it, and the names are forgotten.
+//! Pingora takes the standard ones out of requests, and those that the client's `connection` names;
+//! but it does so on the copy that goes to the endpoint, after filters and phases of ours have
+//! added to the request. A client that names `x-user` could so take out what a filter put in. So
+//! what it names is taken out of the request here, before anything looks at it, and the names are
+//! forgotten.
 //!
-//! Names that a client has no business with (`host`, `x-forwarded-for`, ...) stay named: Pingora answers
-//! 400 to those, and to lists that are too long or are none.
+//! Names that a client has no business with (`host`, `x-forwarded-for`, ...) stay named: Pingora
+//! answers 400 to those, and to lists that are too long or are none.
 
 use http::{HeaderName, HeaderValue, header};
 use pingora::http::{RequestHeader, ResponseHeader};

@@ -1,10 +1,11 @@
 //! Closing a connection whose client may still be sending.
 //!
-//! A socket that is closed with unread bytes in it is reset by the kernel, and a reset makes the client's
-//! kernel throw away what it had received: a client that uploads 50 MB to a route that redirects would see
-//! "connection reset", not the redirect. So where a request was answered before it was read whole, we say
-//! that no more will come (FIN), read what the client still sends, and throw it away, until it closes or
-//! the time is up. This is RFC 9112 9.6, and nginx's `lingering_close`.
+//! A socket that is closed with unread bytes in it is reset by the kernel, and a reset makes the
+//! client's kernel throw away what it had received: a client that uploads 50 MB to a route that
+//! redirects would see "connection reset", not the redirect. So where a request was answered before
+//! it was read whole, we say that no more will come (FIN), read what the client still sends, and
+//! throw it away, until it closes or the time is up. This is RFC 9112 9.6, and nginx's
+//! `lingering_close`.
 //!
 //! The bad side: such a connection, and what the client sends on it, costs us that much longer.
 

@@ -13,9 +13,9 @@ use crate::proxy::ctx::{RequestCtx, now};
 use crate::proxy::{hop, tap};
 use crate::snapshot::{Action, Route};
 
-/// A header that took more than this part of the time left is late. The body's read timeout is the whole
-/// time once more, so it would let a body that stands still go on for that much longer; for late ones the
-/// exact end is set.
+/// A header that took more than this part of the time left is late. The body's read timeout is the
+/// whole time once more, so it would let a body that stands still go on for that much longer; for
+/// late ones the exact end is set.
 const LATE: u32 = 10;
 
 /// What stands for a client whose address is not known, as on a Unix socket.
@@ -79,7 +79,8 @@ pub(crate) fn exchange<'a>(session: &Session, route: &'a Route, memory: &'a mut 
     Exchange::new(route.name.as_str(), client.unwrap_or(UNKNOWN), "http", memory)
 }
 
-/// Ends a stream whose time is up. A stream that stands still ends by the read timeout; one that trickles, here.
+/// Ends a stream whose time is up. A stream that stands still ends by the read timeout; one that
+/// trickles, here.
 pub(crate) fn body(
     _session: &Session,
     end: bool,

@@ -1,18 +1,19 @@
-//! A client's HTTP/1.1 connection with four things added that Pingora's session has not: a deadline for the whole
-//! header of a request, one for its answer, a cheap one for idle time, and a note of what was answered before a
-//! request reached us.
+//! A client's HTTP/1.1 connection with four things added that Pingora's session has not: a deadline
+//! for the whole header of a request, one for its answer, a cheap one for idle time, and a note of
+//! what was answered before a request reached us.
 //!
-//! Pingora's read timeout is per read, so a client that sends a byte now and then holds a connection for ever
-//! (slowloris); and what its parser refuses never reaches a phase of the proxy, so nobody could count it. Both show
-//! on the stream: bytes that come in while no request has been accepted, and an answer that goes out before one was.
+//! Pingora's read timeout is per read, so a client that sends a byte now and then holds a
+//! connection for ever (slowloris); and what its parser refuses never reaches a phase of the proxy,
+//! so nobody could count it. Both show on the stream: bytes that come in while no request has been
+//! accepted, and an answer that goes out before one was.
 //!
-//! The deadline of the answer is here for want of a better place: Pingora's time-outs towards the endpoint
-//! are fixed when the connection is chosen, and count from the last byte read. While it waits for the
-//! endpoint it also reads from the client, to see it go; that read fails when the time is up. (HTTP/2 has
-//! no tap, so there the time-outs alone bound it.)
+//! The deadline of the answer is here for want of a better place: Pingora's time-outs towards the
+//! endpoint are fixed when the connection is chosen, and count from the last byte read. While it
+//! waits for the endpoint it also reads from the client, to see it go; that read fails when the
+//! time is up. (HTTP/2 has no tap, so there the time-outs alone bound it.)
 //!
-//! Pingora has a time-out for idle connections, but sets a timer anew for every request, which costs 1.5 % of a request.
-//! The timer here is set once and looks at the clock when it fires.
+//! Pingora has a time-out for idle connections, but sets a timer anew for every request, which
+//! costs 1.5 % of a request. The timer here is set once and looks at the clock when it fires.
 //!
 //! The cost is one more virtual call per read and write, and a look at the clock per request.
 
@@ -183,7 +184,8 @@ impl Tap {
         Self { inner, note, idle_since: None, header_since: None, timer: None }
     }
 
-    /// Notes the status of an answer that goes out before a request was accepted: `HTTP/1.1 400 ...`.
+    /// Notes the status of an answer that goes out before a request was accepted:
+    /// `HTTP/1.1 400 ...`.
     fn note_answer(&self, bytes: &[u8]) {
         if self.note.accepted.load(Relaxed) || !bytes.starts_with(b"HTTP/1.") {
             return;
@@ -214,8 +216,8 @@ impl Tap {
 
     /// Waits for the deadline, if there is one.
     ///
-    /// A timer that is set too early is left alone until it fires: a busy connection moves its deadline with every request,
-    /// and setting a timer costs more than all else that is done here.
+    /// A timer that is set too early is left alone until it fires: a busy connection moves its
+    /// deadline with every request, and setting a timer costs more than all else that is done here.
     fn poll_deadline(&mut self, awaits: Awaits, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.deadline(awaits) else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));

@@ -1,12 +1,14 @@
 //! Why a route won, and why each nearer one lost.
 //!
-//! The winner is what [`Router::find`] says, and each loser's reason comes from the same conditions, so an explanation
-//! cannot tell another story than traffic. The losers shown are all that stand before the winner in order of
-//! precedence, also those for other hosts: "the host was not the one you thought" is the usual answer. A route with
-//! several hosts is shown once, where the nearest of its hosts that takes the request stands, or else its first.
+//! The winner is what [`Router::find`] says, and each loser's reason comes from the same
+//! conditions, so an explanation cannot tell another story than traffic. The losers shown are all
+//! that stand before the winner in order of precedence, also those for other hosts: "the host was
+//! not the one you thought" is the usual answer. A route with several hosts is shown once, where
+//! the nearest of its hosts that takes the request stands, or else its first.
 //!
-//! Over a large table that would be thousands of lines. So a list is cut to the losers that came furthest: first those
-//! that failed on a method, header or query, then those with another path, then those with another host.
+//! Over a large table that would be thousands of lines. So a list is cut to the losers that came
+//! furthest: first those that failed on a method, header or query, then those with another path,
+//! then those with another host.
 
 use std::cmp::Reverse;
 use std::fmt::Write as _;
@@ -26,7 +28,8 @@ pub struct Candidate {
     #[serde(skip)]
     pub index: usize,
     pub route: String,
-    /// The first condition that failed, as `header x-beta: expected exactly "1", the request has none`. None: it matched.
+    /// The first condition that failed, as
+    /// `header x-beta: expected exactly "1", the request has none`. None: it matched.
     pub lost: Option<String>,
 }
 
@@ -49,8 +52,8 @@ struct Loser<'a> {
 // === impl Router ===
 
 impl Router {
-    /// The routes in order of precedence down to the winner (all, if none wins), each with why it lost; at most
-    /// [`SHOWN`]. [`Router::explanation`] also says how many were left out.
+    /// The routes in order of precedence down to the winner (all, if none wins), each with why it
+    /// lost; at most [`SHOWN`]. [`Router::explanation`] also says how many were left out.
     pub fn explain(&self, request: &RequestView<'_>) -> Vec<Candidate> {
         self.explanation(request, SHOWN).candidates
     }
@@ -62,7 +65,8 @@ impl Router {
         let room = most.max(1) - usize::from(winner.is_some());
         let left_out = losers.len().saturating_sub(room);
         if left_out > 0 {
-            // Both sorts are stable, so what is kept is the nearest of its kind, and comes in order of precedence.
+            // Both sorts are stable, so what is kept is the nearest of its kind, and comes in order
+            // of precedence.
             losers.sort_by_key(|loser| Reverse(loser.failed.progress()));
             losers.truncate(room);
             losers.sort_by_key(|loser| loser.place);

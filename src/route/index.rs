@@ -1,13 +1,15 @@
 //! Finds the entries that a host and path can concern, without looking at the others.
 //!
-//! Hosts: one map of exact names, one of wildcard suffixes, one table for any host. A table maps the text of a path or
-//! prefix to its entries; a request looks up its whole path and each of its leading runs of segments. Regex entries
-//! stand under the longest prefix that they cannot leave, so 10,000 regexes with different first segments cost
-//! nothing, and those without any are tried one by one, in order.
+//! Hosts: one map of exact names, one of wildcard suffixes, one table for any host. A table maps
+//! the text of a path or prefix to its entries; a request looks up its whole path and each of its
+//! leading runs of segments. Regex entries stand under the longest prefix that they cannot leave,
+//! so 10,000 regexes with different first segments cost nothing, and those without any are tried
+//! one by one, in order.
 //!
-//! The work per request is bounded by what the operator wrote, not by what the client sent: texts longer than the
-//! longest key are not looked up, or a path of a thousand slashes would cost a thousand ever longer hashes. The keys
-//! are the operator's too, hence a fast hash without a seed: a client cannot add a key to make others collide.
+//! The work per request is bounded by what the operator wrote, not by what the client sent: texts
+//! longer than the longest key are not looked up, or a path of a thousand slashes would cost a
+//! thousand ever longer hashes. The keys are the operator's too, hence a fast hash without a seed:
+//! a client cannot add a key to make others collide.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -67,8 +69,9 @@ impl Index {
         table.insert(entry, path);
     }
 
-    /// Shows `visit` every list with entries that may take the host and path, most specific first. For all entries in
-    /// them the host condition holds, and the path condition too unless it is a regex.
+    /// Shows `visit` every list with entries that may take the host and path, most specific first.
+    /// For all entries in them the host condition holds, and the path condition too unless it is a
+    /// regex.
     pub(super) fn each(&self, host: &str, path: &str, mut visit: impl FnMut(&[u32])) {
         if let Some(table) = self.exact.get(host) {
             table.each(path, &mut visit);

@@ -1,18 +1,24 @@
-//! Which of two routes is nearer. A static order: it does not depend on the request, only on what was written.
+//! Which of two routes is nearer. A static order: it does not depend on the request, only on what
+//! was written.
 //!
-//! That is possible because each host pattern of a route competes by itself (an *entry*), and of the patterns that
-//! can take one and the same host, the longer is the more specific. So the table is sorted once, and "the route that
-//! wins" is "the first entry whose conditions all hold"; everything else is a matter of finding it quickly.
+//! That is possible because each host pattern of a route competes by itself (an *entry*), and of
+//! the patterns that can take one and the same host, the longer is the more specific. So the table
+//! is sorted once, and "the route that wins" is "the first entry whose conditions all hold";
+//! everything else is a matter of finding it quickly.
 //!
-//! The criteria, in order, are the fields of [`Order`]. What they leave open and what is decided here:
-//! - `priority` stands before the host: a route for any host with priority 1 beats an exact host with priority 0.
-//! - No path condition ranks as the prefix `/`, so it beats a regex, as every prefix does. A catch-all for the same
-//!   host therefore hides a regex route unless that has a priority; `Router::shadowed` finds those.
-//! - Prefixes and wildcards compare by length in bytes; for those that take the same request that is also the number
-//!   of segments or labels.
-//! - Header and query conditions are counted as written. For methods only whether there are any counts: a shorter
-//!   list is not more specific than a longer one that it overlaps.
-//! - Equal names (refused elsewhere) fall back to the order of the file, so that the order is total.
+//! The criteria, in order, are the fields of [`Order`]. What they leave open and what is decided
+//! here:
+//! - `priority` stands before the host: a route for any host with priority 1 beats an exact host
+//!   with priority 0.
+//! - No path condition ranks as the prefix `/`, so it beats a regex, as every prefix does. A
+//!   catch-all for the same host therefore hides a regex route unless that has a priority;
+//!   `Router::shadowed` finds those.
+//! - Prefixes and wildcards compare by length in bytes; for those that take the same request that
+//!   is also the number of segments or labels.
+//! - Header and query conditions are counted as written. For methods only whether there are any
+//!   counts: a shorter list is not more specific than a longer one that it overlaps.
+//! - Equal names (refused elsewhere) fall back to the order of the file, so that the order is
+//!   total.
 
 use std::cmp::Reverse;
 

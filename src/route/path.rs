@@ -1,12 +1,14 @@
 //! Conditions on the path. They see it as the client sent it.
 //!
-//! A prefix takes whole segments, as in the Gateway API: `/a` takes `/a`, `/a/` and `/a/b`, not `/ab`; one slash at
-//! its end says nothing. `/` takes every path, and is the same as no condition, `OPTIONS *` included.
+//! A prefix takes whole segments, as in the Gateway API: `/a` takes `/a`, `/a/` and `/a/b`, not
+//! `/ab`; one slash at its end says nothing. `/` takes every path, and is the same as no condition,
+//! `OPTIONS *` included.
 //!
-//! Nothing is normalised: `/a%2Fb` is one segment, `/x/../a` is not under `/a`, `//a` neither, and `%61` is not `a`.
-//! So a route is no access rule by itself: a server that decodes or resolves such a path may serve what another route
-//! was meant to guard. Whoever makes the [`RequestView`](crate::route::RequestView) must refuse or resolve dot
-//! segments, doubled slashes and encoded slashes first where routes are relied on to keep requests away from a server.
+//! Nothing is normalised: `/a%2Fb` is one segment, `/x/../a` is not under `/a`, `//a` neither, and
+//! `%61` is not `a`. So a route is no access rule by itself: a server that decodes or resolves such
+//! a path may serve what another route was meant to guard. Whoever makes the
+//! [`RequestView`](crate::route::RequestView) must refuse or resolve dot segments, doubled slashes
+//! and encoded slashes first where routes are relied on to keep requests away from a server.
 
 use std::fmt;
 
@@ -44,7 +46,8 @@ pub fn trim(prefix: &str) -> &str {
     prefix.strip_suffix('/').unwrap_or(prefix)
 }
 
-/// What follows a prefix (see [`trim`]) in a path that it takes: nothing, or a text that starts with `/`.
+/// What follows a prefix (see [`trim`]) in a path that it takes: nothing, or a text that starts
+/// with `/`.
 pub fn after<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
     path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -1,8 +1,9 @@
 //! Regexes from the config: linear in time by construction, bounded in size by the limits here.
 //!
-//! The `regex` crate never backtracks, so a request cannot make a match slow; what an operator can make big is the
-//! program, and `(\w{100}){100}` would be. Both the program and the lazily built automaton are therefore capped.
-//! The bad side: a regex that is legal elsewhere, with large counted repetitions of Unicode classes, is refused.
+//! The `regex` crate never backtracks, so a request cannot make a match slow; what an operator can
+//! make big is the program, and `(\w{100}){100}` would be. Both the program and the lazily built
+//! automaton are therefore capped. The bad side: a regex that is legal elsewhere, with large
+//! counted repetitions of Unicode classes, is refused.
 
 use regex::{Regex, RegexBuilder};
 
@@ -25,8 +26,8 @@ pub fn anywhere(pattern: &str, at: &str) -> Result<Regex, Problem> {
 
 /// Compiles a regex that must match the whole text.
 ///
-/// The pattern is compiled by itself first: `a)|(?:b` is no regex, yet between `^(?:` and `)$` it would become one
-/// that is not anchored.
+/// The pattern is compiled by itself first: `a)|(?:b` is no regex, yet between `^(?:` and `)$` it
+/// would become one that is not anchored.
 ///
 /// # Errors
 ///
@@ -35,8 +36,8 @@ pub fn whole(pattern: &str, at: &str) -> Result<Regex, Problem> {
     if pattern.contains(')') {
         anywhere(pattern, at)?;
     }
-    // In the `x` mode a comment at the end swallows the bracket that closes the group; a line break ends it, and is
-    // ignored in that mode.
+    // In the `x` mode a comment at the end swallows the bracket that closes the group; a line break
+    // ends it, and is ignored in that mode.
     build(&format!("^(?:{pattern})$"))
         .or_else(|error| match build(pattern) {
             Ok(_) => build(&format!("^(?:{pattern}\n)$")),
@@ -45,9 +46,11 @@ pub fn whole(pattern: &str, at: &str) -> Result<Regex, Problem> {
         .map_err(|error| problem(&error, at))
 }
 
-/// The literal text that everything the regex matches (as a [`whole`] one) must start with. Errs on the short side.
+/// The literal text that everything the regex matches (as a [`whole`] one) must start with. Errs on
+/// the short side.
 pub fn lead(pattern: &str) -> &str {
-    // An alternative may start otherwise. It could stand in a class or a group; that is not worth telling apart.
+    // An alternative may start otherwise. It could stand in a class or a group; that is not worth
+    // telling apart.
     if pattern.contains('|') {
         return "";
     }

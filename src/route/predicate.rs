@@ -1,9 +1,10 @@
 //! Conditions on methods, headers and query parameters.
 //!
-//! A name may have several values (repeated headers, `?a=1&a=2`): a condition holds if any of them does, an inverted
-//! one if none does, so an absent name fails the first and passes the second. Repeated header lines are looked at one
-//! by one; a line with a comma-separated list is one value. A value that is not UTF-8 is only ever `present`.
-//! Methods are compared as written: `get` is not `GET`.
+//! A name may have several values (repeated headers, `?a=1&a=2`): a condition holds if any of them
+//! does, an inverted one if none does, so an absent name fails the first and passes the second.
+//! Repeated header lines are looked at one by one; a line with a comma-separated list is one value.
+//! A value that is not UTF-8 is only ever `present`. Methods are compared as written: `get` is not
+//! `GET`.
 
 use std::fmt;
 
@@ -167,8 +168,8 @@ impl PartialEq for Test {
 fn header_name(text: &str, at: &str) -> Result<HeaderName, Problem> {
     let wrong = |what: String, hint: &str| Err(Problem::new(format!("{at}.name"), what).hint(hint));
     let instead = match text.to_ascii_lowercase().as_str() {
-        // HTTP/2 requests carry these as `:authority` and friends or not at all, so a condition would hold for one
-        // protocol and not the other.
+        // HTTP/2 requests carry these as `:authority` and friends or not at all, so a condition
+        // would hold for one protocol and not the other.
         "host" | ":authority" => "match.hosts",
         ":method" => "match.methods",
         ":path" => "match.path and match.query",

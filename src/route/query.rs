@@ -1,8 +1,9 @@
 //! Reads a query string the way forms write it, without allocating.
 //!
-//! Names and values are percent-decoded and `+` is a space, since that is what every server behind this proxy will
-//! read; matching the raw text would let `?%64ebug=1` past a condition on `debug`. An escape that is no escape
-//! (`%zz`) stands for itself. Only `&` separates; a name without `=` has an empty value; empty pieces are skipped.
+//! Names and values are percent-decoded and `+` is a space, since that is what every server behind
+//! this proxy will read; matching the raw text would let `?%64ebug=1` past a condition on `debug`.
+//! An escape that is no escape (`%zz`) stands for itself. Only `&` separates; a name without `=`
+//! has an empty value; empty pieces are skipped.
 
 /// A name or value as it stands in the query.
 #[derive(Clone, Copy, Debug)]

@@ -1,20 +1,24 @@
 //! Routes that can never win, because a nearer one takes all that they could take.
 //!
-//! Not an error: the order decides, and a table merged from several sources may well hold a spare. But it is what an
-//! operator wants to hear of, above all for a regex under a catch-all of the same host, which the order puts first.
+//! Not an error: the order decides, and a table merged from several sources may well hold a spare.
+//! But it is what an operator wants to hear of, above all for a regex under a catch-all of the same
+//! host, which the order puts first.
 //!
-//! The finding is sure but not complete: conditions are compared as written (the nearer route's must be among the
-//! other's), paths and hosts by what they take. Two regexes that take the same by different words are not seen, nor is
-//! a route that two others share out between them, unless each covers all of one of its hosts.
+//! The finding is sure but not complete: conditions are compared as written (the nearer route's
+//! must be among the other's), paths and hosts by what they take. Two regexes that take the same by
+//! different words are not seen, nor is a route that two others share out between them, unless each
+//! covers all of one of its hosts.
 
 use crate::config::value::HostPattern;
 use crate::route::path::Path;
 use crate::route::{Conditions, Entry, Router};
 
 impl Router {
-    /// Pairs of (a route that can never win, a nearer one that takes its requests), by index, in order of precedence.
+    /// Pairs of (a route that can never win, a nearer one that takes its requests), by index, in
+    /// order of precedence.
     ///
-    /// For `check`, not for requests: the time grows with the square of the number of routes on one path.
+    /// For `check`, not for requests: the time grows with the square of the number of routes on one
+    /// path.
     pub fn shadowed(&self) -> Vec<(usize, usize)> {
         // For each route: how many of its entries are hidden, and what hides the first of them.
         let mut hidden: Vec<(usize, Option<usize>)> = vec![(0, None); self.routes.len()];
@@ -35,7 +39,8 @@ impl Router {
     /// The nearest other route that hides an entry.
     fn hides(&self, rank: u32, entry: Entry) -> Option<usize> {
         let route = &self.routes[entry.route as usize];
-        // A request such as the entry takes; whatever covers the entry must be among what this request meets.
+        // A request such as the entry takes; whatever covers the entry must be among what this
+        // request meets.
         let host = match route.host(entry) {
             None => String::new(),
             Some(HostPattern::Exact(name)) => name.to_string(),

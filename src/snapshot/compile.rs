@@ -1,8 +1,9 @@
-//! Config and members to a snapshot, in two steps: a [`Plan`], which can fail, and snapshots from it, which cannot.
+//! Config and members to a snapshot, in two steps: a [`Plan`], which can fail, and snapshots from
+//! it, which cannot.
 //!
-//! A plan is made once per config: routes, filters, hash policies. It reports every problem, not the first. Each later
-//! change of members makes a new snapshot from the same plan, and shares with the previous one every cluster whose
-//! members did not change.
+//! A plan is made once per config: routes, filters, hash policies. It reports every problem, not
+//! the first. Each later change of members makes a new snapshot from the same plan, and shares with
+//! the previous one every cluster whose members did not change.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -63,7 +64,8 @@ pub struct Step<'a> {
     pub now: SystemTime,
 }
 
-/// The parts of a route that can be wrong, compiled; metrics are resolved only once all routes are right.
+/// The parts of a route that can be wrong, compiled; metrics are resolved only once all routes are
+/// right.
 struct Draft<'a> {
     route: &'a live::Route,
     action: Action,
@@ -123,7 +125,8 @@ impl Plan {
         found.is_ok_and(|index| self.clusters[index].fingerprint == fingerprint)
     }
 
-    /// What this config asks of sources: clusters by name, with the fingerprints of their questions.
+    /// What this config asks of sources: clusters by name, with the fingerprints of their
+    /// questions.
     pub fn questions(&self) -> impl Iterator<Item = (&Name, u64)> {
         self.clusters.iter().filter(|c| c.discovered).map(|c| (&c.name, c.fingerprint))
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::snapshot::Snapshot;
 
-/// Says what `new` has that `old` has not, and the other way round. Empty: nothing that a request could notice.
+/// Says what `new` has that `old` has not, and the other way round. Empty: nothing that a request
+/// could notice.
 pub fn describe(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     let mut changes = Vec::new();
     if old.table.digest != new.table.digest {

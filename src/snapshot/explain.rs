@@ -19,7 +19,8 @@ pub struct Explanation {
     pub route: Option<String>,
     /// What is done, in words: `cluster web`, `redirect 308`, `404 NR: no route matches`.
     pub outcome: String,
-    /// Nearer routes, in order of precedence, with the first condition that failed; the winner last.
+    /// Nearer routes, in order of precedence, with the first condition that failed; the winner
+    /// last.
     pub candidates: Vec<Candidate>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterExplanation>,

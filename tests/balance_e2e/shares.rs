@@ -54,9 +54,9 @@ async fn round_robin_keeps_its_shares() {
     assert_eq!(told, REQUESTS as f64);
 }
 
-/// One request at a time, so that the load that least_request looks at is equal: then its shares are those
-/// of the weights. Chi-square with two degrees of freedom: above 13.8 in one of a thousand runs of a fair
-/// policy. So a second run decides.
+/// One request at a time, so that the load that least_request looks at is equal: then its shares
+/// are those of the weights. Chi-square with two degrees of freedom: above 13.8 in one of a
+/// thousand runs of a fair policy. So a second run decides.
 #[tokio::test]
 async fn random_and_least_request_are_fair() {
     let (_backends, tidegate) = start().await;

@@ -1,5 +1,5 @@
-//! As much of JSON Schema as the config's schema uses. A keyword that is not known here fails the test, so that
-//! nothing is taken for checked which is not.
+//! As much of JSON Schema as the config's schema uses. A keyword that is not known here fails the
+//! test, so that nothing is taken for checked which is not.
 
 use regex::Regex;
 use serde_json::Value;

@@ -10,7 +10,8 @@ use super::support::probe::{self, ask, figures, metric, quantile, shares};
 use super::support::{Agent, Backend, Load, Tidegate, TidegateProcess, eventually, http};
 use super::{SOON, endpoints, live, source};
 
-/// Four services on four hosts, so that the token bucket of one (10, then 5 a second) is no part of what is measured.
+/// Four services on four hosts, so that the token bucket of one (10, then 5 a second) is no part of
+/// what is measured.
 const SERVICES: usize = 4;
 
 /// How long nothing must come after what counts as the last request.
@@ -197,7 +198,8 @@ async fn sources_and_metrics_tell_age_updates_errors_and_holds() {
     assert!(metric(&tidegate, &series("age_seconds")).await > Some(1.0));
     assert!(metric(&tidegate, &series("errors_total")).await > Some(1.0));
 
-    // It comes back and knows nothing: that is an answer, and the failure is over; but the removal is not believed.
+    // It comes back and knows nothing: that is an answer, and the failure is over; but the removal
+    // is not believed.
     agent.restart().await;
     let held = source(&tidegate, |s| !s["held"].is_null()).await;
     assert!(held["last_error"].is_null(), "the failure is over: {held}");

@@ -1,5 +1,5 @@
-//! An agent, or something in its place, that answers what it should not: while a good set is known no request fails, and
-//! nothing panics.
+//! An agent, or something in its place, that answers what it should not: while a good set is known
+//! no request fails, and nothing panics.
 
 use serde_json::{Value, json};
 
@@ -73,7 +73,8 @@ async fn what_is_no_answer_changes_nothing() {
         .during(async {
             for (what, play) in refused() {
                 let errors = source(&tidegate, "web").await["errors"].as_u64();
-                // A 403 is left alone for 10 s; a reload of the client is what an operator would do.
+                // A 403 is left alone for 10 s; a reload of the client is what an operator would
+                // do.
                 consul.play(play);
                 told(&tidegate, what, |s| s["errors"].as_u64() > errors).await;
                 if what == "403" {

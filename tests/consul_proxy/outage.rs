@@ -82,7 +82,8 @@ async fn an_agent_that_comes_back_empty_fails_no_request_while_the_set_is_held()
         gone_in_the_end(&bed, back).await;
         return;
     }
-    // The services register again, one of them elsewhere: that is served at once, and nobody fails on the way.
+    // The services register again, one of them elsewhere: that is served at once, and nobody fails
+    // on the way.
     let moved = Backend::start("moved").await;
     let (report, ()) = load
         .during(async {

@@ -82,7 +82,8 @@ async fn with_neither_consul_nor_state_it_waits_visibly_and_serves_when_consul_c
     );
     let tidegate = Tidegate::new(&live(&agent.address(), "").replace("routes:\n", &more)).spawn();
     let client = http::client();
-    // The first snapshot waits a few seconds for an answer; then requests are answered as well as they can be.
+    // The first snapshot waits a few seconds for an answer; then requests are answered as well as
+    // they can be.
     eventually(SOON, async || match ask(&client, &tidegate.url("/")).await {
         Ok((503, _)) => Ok(()),
         other => Err(format!("{other:?}")),

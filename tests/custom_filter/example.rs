@@ -6,8 +6,8 @@
 //! filters: [ { name: api-key, config: { consumers: { alice: key-of-alice, bob: key-of-bob } } } ]
 //! ```
 //!
-//! Requests without a known key in `x-api-key` are answered 401. The others go on without the key and with
-//! the name of its owner, which routes can hash by and endpoints can log.
+//! Requests without a known key in `x-api-key` are answered 401. The others go on without the key
+//! and with the name of its owner, which routes can hash by and endpoints can log.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -25,7 +25,8 @@ struct ApiKey {
     owners: HashMap<String, String>,
 }
 
-/// What is remembered for the response. A type of its own, so that no other filter finds it by accident.
+/// What is remembered for the response. A type of its own, so that no other filter finds it by
+/// accident.
 #[derive(Clone)]
 struct Owner(String);
 
@@ -46,8 +47,8 @@ pub(crate) fn run(file: PathBuf) -> ExitCode {
     Builder::file(file).filter("api-key", api_key).run()
 }
 
-/// Makes a filter for each route that names it. What it cannot work with is shown as a problem of the
-/// config.
+/// Makes a filter for each route that names it. What it cannot work with is shown as a problem of
+/// the config.
 fn api_key(config: &Value) -> Result<Box<dyn Filter>, String> {
     let consumers = config["consumers"].as_object().ok_or("needs `consumers: { NAME: KEY }`")?;
     let owner = |(name, key): (&String, &Value)| {
@@ -65,7 +66,8 @@ impl Filter for ApiKey {
             return Verdict::Answer(Box::new(refusal()));
         };
         request.remove_header(KEY);
-        // What a client says of itself here is replaced. It fails only for a name that is no header value.
+        // What a client says of itself here is replaced. It fails only for a name that is no header
+        // value.
         if request.insert_header(CONSUMER, owner.as_str()).is_err() {
             request.remove_header(CONSUMER);
         }

@@ -21,7 +21,8 @@ async fn a_post_is_never_sent_twice() {
     }
 }
 
-/// The endpoint closes a pooled connection just when it is used: whether it saw the POST cannot be known.
+/// The endpoint closes a pooled connection just when it is used: whether it saw the POST cannot be
+/// known.
 #[tokio::test]
 async fn a_post_on_a_stale_connection_is_not_sent_twice_either() {
     let backend = Backend::start("one").await;
@@ -74,8 +75,8 @@ async fn a_body_is_replayed_if_it_is_small() {
     for _ in 0..4 {
         assert_eq!(put(60_000).await, (200, Some(60_000.into())));
     }
-    // One that was not kept cannot be sent again: half of these meet the bad one and fail, none arrives cut
-    // short.
+    // One that was not kept cannot be sent again: half of these meet the bad one and fail, none
+    // arrives cut short.
     let mut failed = 0;
     for _ in 0..4 {
         match put(1_000_000).await {

@@ -100,8 +100,8 @@ async fn a_second_sigterm_hurries() {
     assert_eq!((status.code(), asked.await.unwrap()), (Some(0), None));
 }
 
-/// Every answer that was begun is whole; who asks after that finds the door shut, which is not counted
-/// here.
+/// Every answer that was begun is whole; who asks after that finds the door shut, which is not
+/// counted here.
 #[tokio::test]
 async fn nothing_is_cut_under_load() {
     let backend = Backend::start("one").await;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{assert_logged, to};
 use crate::support::{Backend, Fault, RawClient, Scripted, Step, Tidegate, curl_with, send};
 
-/// A second, by the log, which is not so far from the truth as a client on a busy machine: 20 %, and
-/// something for the machine.
+/// A second, by the log, which is not so far from the truth as a client on a busy machine: 20 %,
+/// and something for the machine.
 fn assert_a_second(line: &serde_json::Value) {
     let took = line["duration_ms"].as_f64().unwrap();
     assert!((950.0..1300.0).contains(&took), "{line}");
@@ -18,8 +18,8 @@ async fn an_endpoint_that_never_answers_is_ut() {
     backend.set_fault(Fault::Hang);
     let tidegate = Tidegate::new(&to(&[backend.addr(), other.addr()], ", timeout: 1s")).start().await;
     let mut raw = RawClient::connect(tidegate.addr("http")).await;
-    // Time is up is not tried again: the time was the whole request's. One of two requests meets the
-    // hanging one.
+    // Time is up is not tried again: the time was the whole request's. One of two requests meets
+    // the hanging one.
     let mut late = 0;
     for path in ["/a", "/b"] {
         let response = raw.ask(format!("GET {path} HTTP/1.1\r\nhost: h\r\n\r\n")).await;

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use crate::support::{RawClient, eventually, http, until};
 
-/// What is sent, the status, and the reason it is counted under. Status 0: closed without an answer.
+/// What is sent, the status, and the reason it is counted under. Status 0: closed without an
+/// answer.
 const REFUSED: &[(&[u8], u16, &str)] = &[
     // Which host is meant must be known, and be one.
     (b"GET / HTTP/1.1\r\n\r\n", 400, "host"),

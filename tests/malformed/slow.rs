@@ -6,8 +6,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::{RawClient, http};
 
-/// Sends the bytes with a pause between them, again from the start where they end, until the connection is
-/// closed; how long it took.
+/// Sends the bytes with a pause between them, again from the start where they end, until the
+/// connection is closed; how long it took.
 async fn until_closed(addr: std::net::SocketAddr, bytes: &[u8], pause: Duration) -> Duration {
     let mut raw = RawClient::connect(addr).await.deadline(Duration::from_millis(20));
     let begin = Instant::now();

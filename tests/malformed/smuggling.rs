@@ -1,5 +1,5 @@
-//! Requests that two servers might read as different ones. Whatever comes in, the endpoint must see what
-//! was routed, and nothing more.
+//! Requests that two servers might read as different ones. Whatever comes in, the endpoint must see
+//! what was routed, and nothing more.
 
 use std::time::Duration;
 
@@ -64,8 +64,8 @@ const SENT: &[(&str, &[&str])] = &[
     ("GET /a /b HTTP/1.1\r\nhost: h\r\n\r\n", &["GET /a%20/b"]),
 ];
 
-/// What is sent, the endpoint sees each request once: an echo of the very bytes would show a difference in
-/// the framing.
+/// What is sent, the endpoint sees each request once: an echo of the very bytes would show a
+/// difference in the framing.
 #[tokio::test]
 async fn an_endpoint_sees_what_was_routed_and_nothing_more() {
     let mut wrong = Vec::new();
@@ -96,8 +96,8 @@ async fn an_endpoint_sees_what_was_routed_and_nothing_more() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// An endpoint that answers before it has read the body, and keeps the connection: the rest of the body
-/// must not become its next request.
+/// An endpoint that answers before it has read the body, and keeps the connection: the rest of the
+/// body must not become its next request.
 #[tokio::test]
 async fn a_pooled_connection_carries_no_rest_of_a_body() {
     let (upstream, tidegate) = super::start().await;

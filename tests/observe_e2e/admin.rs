@@ -1,4 +1,5 @@
-//! The admin API: what it changes is changed when it answers; what it does not know it refuses with a hint.
+//! The admin API: what it changes is changed when it answers; what it does not know it refuses with
+//! a hint.
 
 use std::time::Duration;
 

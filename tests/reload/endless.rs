@@ -1,4 +1,5 @@
-//! A hundred reloads under load, each with other routes and clusters: no failed request, and nothing grows.
+//! A hundred reloads under load, each with other routes and clusters: no failed request, and
+//! nothing grows.
 
 use std::time::Duration;
 
@@ -14,12 +15,13 @@ use super::{SOON, reload};
 const RELOADS: usize = 100;
 const WARM_UP: usize = 20;
 
-/// How much resident memory may grow over the last 80 reloads. The allocator takes 2 MiB at a time and lets go late, the more so
-/// on a busy machine. A snapshot that leaks shows in the number of series first, since it holds those of its routes.
+/// How much resident memory may grow over the last 80 reloads. The allocator takes 2 MiB at a time
+/// and lets go late, the more so on a busy machine. A snapshot that leaks shows in the number of
+/// series first, since it holds those of its routes.
 const GROWTH_KIB: u64 = 8192;
 
-/// What each further reload may add: answers of clusters that are gone are kept for two minutes, and the states of their
-/// endpoints for ten, which is longer than the test.
+/// What each further reload may add: answers of clusters that are gone are kept for two minutes,
+/// and the states of their endpoints for ten, which is longer than the test.
 const KEPT_KIB: u64 = 12;
 
 /// The `n`-th config: `all` moves between static and Consul clusters, others come and go by name.

@@ -6,8 +6,8 @@ use super::support::probe::metric;
 use super::support::{Backend, Load, Tidegate, until};
 use super::{SOON, body, reload, to};
 
-/// One problem of each stage of the loader: an unknown key, a bad value, a rule between keys, and one that only
-/// compiling shows.
+/// One problem of each stage of the loader: an unknown key, a bad value, a rule between keys, and
+/// one that only compiling shows.
 const BAD: &str = "\
 clusters:
   web-v2: { static: { endpoints: [ { address: 127.0.0.1:1 } ] } }

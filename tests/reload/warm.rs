@@ -1,4 +1,5 @@
-//! A config with clusters that nobody has answered for yet waits for their first answers, but not for ever.
+//! A config with clusters that nobody has answered for yet waits for their first answers, but not
+//! for ever.
 
 use std::time::Duration;
 
@@ -101,7 +102,8 @@ async fn a_cluster_that_comes_back_is_asked_anew_before_it_serves() {
     let tidegate = Tidegate::new(&consul(&fake.address(), "web")).start().await;
     tidegate.write_live(&to("old", old.addr()));
     reload(&tidegate).await;
-    // While nobody watched, the service moved; what was known of it then would fail every request now.
+    // While nobody watched, the service moved; what was known of it then would fail every request
+    // now.
     let members = json!([instance("web-2", "127.0.0.1", new.port().into())]);
     fake.play(Play::Late(Duration::from_millis(700), 6, members));
     let (report, ()) = Load::new(tidegate.addr("http"))

@@ -31,8 +31,8 @@ async fn redirects_fill_their_placeholders() {
         let sent = (response.status, response.header("location").unwrap_or_default());
         assert_eq!(sent, (status, location), "{target}");
     }
-    // A redirect of a POST that has a body leaves the connection usable: the body is read, not taken for a
-    // request.
+    // A redirect of a POST that has a body leaves the connection usable: the body is read, not
+    // taken for a request.
     let body = "GET /smuggled HTTP/1.1\r\nhost: h\r\n\r\n";
     let post = format!("POST /old HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     assert_eq!(raw.ask(post).await.status, 308);

@@ -128,7 +128,8 @@ async fn what_belongs_to_one_connection_stays_on_it() {
         "{seen}"
     );
     assert!(seen.contains("\r\nx-kept: yes\r\n"), "{seen}");
-    // Whoever names a field that says where a request comes from, or whom it is for, is up to something.
+    // Whoever names a field that says where a request comes from, or whom it is for, is up to
+    // something.
     for name in ["x-forwarded-for", "host", "x-forwarded-proto"] {
         let mut raw = RawClient::connect(tidegate.addr("http")).await;
         let response = raw.ask(format!("GET / HTTP/1.1\r\nhost: h\r\nconnection: {name}\r\n\r\n")).await;

@@ -47,8 +47,8 @@ async fn curl_speaks_it_too() {
     assert!(offered.code == 0 && offered.head.starts_with("HTTP/1.1 200"), "{offered:?}");
 }
 
-/// Trailers end here: the endpoint is spoken to in HTTP/1.1, and Pingora passes none of those on, either
-/// way. A request with trailers is served without them.
+/// Trailers end here: the endpoint is spoken to in HTTP/1.1, and Pingora passes none of those on,
+/// either way. A request with trailers is served without them.
 #[tokio::test]
 async fn trailers_are_dropped_and_do_no_harm() {
     let upstream = Scripted::start(vec![send(

@@ -1,5 +1,5 @@
-//! Every kind of condition, and which route wins, seen from outside. The rules themselves are tested beside
-//! `route`.
+//! Every kind of condition, and which route wins, seen from outside. The rules themselves are
+//! tested beside `route`.
 
 use crate::support::{RawClient, Tidegate};
 

@@ -108,7 +108,8 @@ async fn every_listener_serves_under_its_own_name() {
     .await;
 }
 
-/// A hangup that comes as soon as anyone can know the process, as a service manager may send it, is a reload and no death.
+/// A hangup that comes as soon as anyone can know the process, as a service manager may send it, is
+/// a reload and no death.
 #[tokio::test]
 async fn a_hangup_while_it_starts_does_not_end_it() {
     let nowhere = ports::free_addr();
@@ -134,7 +135,8 @@ async fn a_hangup_while_it_starts_does_not_end_it() {
     }
 }
 
-/// The same file, started again and again; each end leaves connections in TIME_WAIT on the listener's side.
+/// The same file, started again and again; each end leaves connections in TIME_WAIT on the
+/// listener's side.
 #[tokio::test]
 async fn it_starts_on_the_same_ports_at_once() {
     let backend = Backend::start("a").await;

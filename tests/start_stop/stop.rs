@@ -1,4 +1,5 @@
-//! SIGTERM: what is under way is answered, what is known is written down, and nobody waits for longer than needed.
+//! SIGTERM: what is under way is answered, what is known is written down, and nobody waits for
+//! longer than needed.
 
 use std::time::Duration;
 
@@ -48,7 +49,8 @@ async fn a_request_under_way_is_answered_and_then_it_goes_at_once() {
     );
 }
 
-/// Under load: whoever was let in is answered; who comes later finds the door closed, and nothing else.
+/// Under load: whoever was let in is answered; who comes later finds the door closed, and nothing
+/// else.
 #[tokio::test]
 async fn under_load_only_new_connections_are_refused() {
     let backend = Backend::start("a").await;
@@ -135,8 +137,8 @@ async fn a_second_sigterm_and_sigint_do_not_wait() {
     }
 }
 
-/// What was heard a moment before the end is on disk after it: when idle, when the grace period cuts, and when the agent
-/// hangs.
+/// What was heard a moment before the end is on disk after it: when idle, when the grace period
+/// cuts, and when the agent hangs.
 #[tokio::test]
 async fn the_members_are_on_disk_when_it_has_ended() {
     let Some(agent) = Agent::start().await else { return };

@@ -1,4 +1,5 @@
-//! A server to proxy to: says who it is, counts, and misbehaves when told to. HTTP/1.1 and h2c on one port.
+//! A server to proxy to: says who it is, counts, and misbehaves when told to. HTTP/1.1 and h2c on
+//! one port.
 //!
 //! | path | answer |
 //! |---|---|
@@ -176,7 +177,8 @@ fn listen(addr: SocketAddr) -> TcpListener {
     socket.listen(1024).unwrap()
 }
 
-/// Accepts until told to drain. The connections are tasks of a set, so that aborting this drops them all.
+/// Accepts until told to drain. The connections are tasks of a set, so that aborting this drops
+/// them all.
 async fn accept(listener: TcpListener, shared: Arc<Shared>, mut draining: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     loop {

@@ -6,7 +6,8 @@
 #![allow(dead_code, reason = "every test file uses another part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot have its agent has failed")]
 
-// Its own copy, so that a test may use this file alone. The claims are file locks, so copies respect each other.
+// Its own copy, so that a test may use this file alone. The claims are file locks, so copies
+// respect each other.
 #[allow(
     unreachable_pub,
     clippy::disallowed_types,
@@ -62,7 +63,8 @@ impl Agent {
         format!("127.0.0.1:{}", self.ports[0])
     }
 
-    /// The address of its DNS, for an agent that was started with `ports.dns`; see [`Agent::start_with_dns`].
+    /// The address of its DNS, for an agent that was started with `ports.dns`; see
+    /// [`Agent::start_with_dns`].
     pub(crate) fn dns(&self) -> std::net::SocketAddr {
         let port = self.config["ports"]["dns"].as_u64().and_then(|port| port.try_into().ok());
         ([127, 0, 0, 1], port.unwrap()).into()

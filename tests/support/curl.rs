@@ -1,5 +1,5 @@
-//! `curl`, as users run it: for what a client must do right by itself (100-continue, uploads from a pipe,
-//! h2c).
+//! `curl`, as users run it: for what a client must do right by itself (100-continue, uploads from a
+//! pipe, h2c).
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -37,8 +37,8 @@ pub async fn curl_with(args: &[&str], input: &[u8]) -> Curl {
     let mut child = command.spawn().expect("curl is installed");
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
-    // Beside the reading of its output, or both would wait for a full pipe. It may stop reading: that is
-    // its answer.
+    // Beside the reading of its output, or both would wait for a full pipe. It may stop reading:
+    // that is its answer.
     tokio::spawn(async move {
         let _ = stdin.write_all(&input).await;
     });

@@ -1,4 +1,5 @@
-//! A Consul that says what a test wants, also what no Consul should: one answer to every question, exchanged at any time.
+//! A Consul that says what a test wants, also what no Consul should: one answer to every question,
+//! exchanged at any time.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Proper HTTP clients, without what makes a test lie: no proxy from the environment, no redirects, no hidden retries.
+//! Proper HTTP clients, without what makes a test lie: no proxy from the environment, no redirects,
+//! no hidden retries.
 
 use std::time::Duration;
 

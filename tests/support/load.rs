@@ -1,8 +1,10 @@
-//! A small load generator: N connections that ask as long as a piece of work runs, and count every failure with its reason.
+//! A small load generator: N connections that ask as long as a piece of work runs, and count every
+//! failure with its reason.
 //!
-//! It does not retry and it does not forgive: a request on a kept connection that the server closed under it counts as
-//! failed, since "no failed request" is what hand-over, reload and drain promise. (A connection that was closed *before* the
-//! request was written is opened anew, as every client does.)
+//! It does not retry and it does not forgive: a request on a kept connection that the server closed
+//! under it counts as failed, since "no failed request" is what hand-over, reload and drain
+//! promise. (A connection that was closed *before* the request was written is opened anew, as every
+//! client does.)
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -42,7 +44,8 @@ pub struct Report {
 }
 
 impl Load {
-    /// 4 connections, `GET /`, 2 ms between two requests of a connection: some hundred requests a second.
+    /// 4 connections, `GET /`, 2 ms between two requests of a connection: some hundred requests a
+    /// second.
     pub fn new(addr: SocketAddr) -> Self {
         Self {
             addr,

@@ -1,9 +1,12 @@
-//! The test kit: what end-to-end tests are written with. `tests/README.md` says which test is written how.
+//! The test kit: what end-to-end tests are written with. `tests/README.md` says which test is
+//! written how.
 //!
-//! Every piece listens on 127.0.0.1 on a port of its own, ends with the test, and fails with what was seen instead of
-//! what was hoped for. Nothing sleeps for a while and hopes: [`eventually`] waits for a condition, with a deadline.
+//! Every piece listens on 127.0.0.1 on a port of its own, ends with the test, and fails with what
+//! was seen instead of what was hoped for. Nothing sleeps for a while and hopes: [`eventually`]
+//! waits for a condition, with a deadline.
 //!
-//! A `mod.rs`, against the house rule, because Cargo takes `tests/support.rs` for a test of its own.
+//! A `mod.rs`, against the house rule, because Cargo takes `tests/support.rs` for a test of its
+//! own.
 #![allow(dead_code, unused_imports, reason = "each test binary compiles the kit and uses a part of it")]
 #![allow(unreachable_pub, reason = "a test binary has no outside; `pub` says what tests may use")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken kit is a failed test")]

@@ -1,4 +1,5 @@
-//! What a running process says of its requests: the lines of its access log, the values of its metrics.
+//! What a running process says of its requests: the lines of its access log, the values of its
+//! metrics.
 
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use super::TidegateProcess;
 use super::wait::eventually;
 
 impl TidegateProcess {
-    /// The lines of the access log so far (it goes to stdout unless the test's config says otherwise).
+    /// The lines of the access log so far (it goes to stdout unless the test's config says
+    /// otherwise).
     pub fn access_log(&self) -> Vec<Value> {
         let text = self.stdout();
         // A line that is still being written is not one yet.

@@ -1,8 +1,10 @@
-//! Programs that a test needs beside Tidegate. A missing one skips the test, loudly; in CI it fails it.
+//! Programs that a test needs beside Tidegate. A missing one skips the test, loudly; in CI it fails
+//! it.
 
 use std::path::PathBuf;
 
-/// Set to 1 (as `make test` does), a missing peer is a failure: a suite that skips in CI tests nothing.
+/// Set to 1 (as `make test` does), a missing peer is a failure: a suite that skips in CI tests
+/// nothing.
 const REQUIRE: &str = "TIDEGATE_REQUIRE_PEERS";
 
 /// The path of a program, or None after saying so; then the test returns at once:

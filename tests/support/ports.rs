@@ -1,8 +1,9 @@
 //! Ports that nobody else takes between now and the moment a server binds them.
 //!
-//! Binding port 0 and letting go is a race: tests run as many processes at once, and the kernel also hands such ports to
-//! outgoing connections. So ports are claimed outside the kernel's own range, by a file lock that this process
-//! holds until it ends; a server outside the tests is seen by binding once.
+//! Binding port 0 and letting go is a race: tests run as many processes at once, and the kernel
+//! also hands such ports to outgoing connections. So ports are claimed outside the kernel's own
+//! range, by a file lock that this process holds until it ends; a server outside the tests is seen
+//! by binding once.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};

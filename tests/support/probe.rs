@@ -1,4 +1,5 @@
-//! Looking at a running Tidegate from outside: who answered, what the metrics say, what the process costs.
+//! Looking at a running Tidegate from outside: who answered, what the metrics say, what the process
+//! costs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -44,7 +45,8 @@ pub async fn shares(client: &reqwest::Client, url: &str, n: usize) -> BTreeMap<S
     shares
 }
 
-/// The value of a series of `/metrics`, its name written as there: `name{label="value"}`. None: there is no such series.
+/// The value of a series of `/metrics`, its name written as there: `name{label="value"}`. None:
+/// there is no such series.
 pub async fn metric(tidegate: &TidegateProcess, series: &str) -> Option<f64> {
     let page = tidegate.admin_get("/metrics").await.unwrap().1;
     let line = page.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')));

@@ -50,7 +50,8 @@ impl RawClient {
         self
     }
 
-    /// Sends all of it. A peer that has closed is no panic: what it answered before is what the test looks at.
+    /// Sends all of it. A peer that has closed is no panic: what it answered before is what the
+    /// test looks at.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         let _ = self.stream.write_all(bytes.as_ref()).await;
         self
@@ -108,8 +109,8 @@ impl RawClient {
         Ok(RawResponse { status, head, body: Vec::new() })
     }
 
-    /// The next response, its body by content-length, chunks, or the end of the connection. 1xx come as
-    /// responses of their own.
+    /// The next response, its body by content-length, chunks, or the end of the connection. 1xx
+    /// come as responses of their own.
     pub async fn response(&mut self) -> Result<RawResponse, String> {
         let mut response = self.head().await?;
         let status = response.status;

@@ -1,4 +1,5 @@
-//! A server that answers with bytes as they are: for upstream answers that a proper server would not give.
+//! A server that answers with bytes as they are: for upstream answers that a proper server would
+//! not give.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

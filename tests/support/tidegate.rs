@@ -1,7 +1,9 @@
-//! The built binary, run as in production: `tidegate run -c FILE`, with its files in a directory of its own.
+//! The built binary, run as in production: `tidegate run -c FILE`, with its files in a directory of
+//! its own.
 //!
-//! A test writes the live half (`clusters`, `routes`, ...); the kit puts `server`, `admin` and `listeners` before it, with free
-//! ports and paths inside the directory. What the process said is printed when the test fails.
+//! A test writes the live half (`clusters`, `routes`, ...); the kit puts `server`, `admin` and
+//! `listeners` before it, with free ports and paths inside the directory. What the process said is
+//! printed when the test fails.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -288,7 +290,8 @@ impl TidegateProcess {
         snapshot["generation"].as_u64().unwrap_or_else(|| panic!("no generation: {snapshot}"))
     }
 
-    /// Writes another live half, all at once: the file is watched, and must never be seen half written.
+    /// Writes another live half, all at once: the file is watched, and must never be seen half
+    /// written.
     pub fn write_live(&self, live: &str) {
         self.write_config(&format!("{}{live}", self.head));
     }

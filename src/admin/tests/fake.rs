@@ -215,7 +215,8 @@ pub(super) async fn serve(world: Arc<Fake>, config: boot::Admin) -> SocketAddr {
     address
 }
 
-/// Sends these bytes and reads the answer until the connection ends or the announced length is there.
+/// Sends these bytes and reads the answer until the connection ends or the announced length is
+/// there.
 pub(super) async fn send(address: SocketAddr, request: impl AsRef<[u8]>) -> Reply {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -259,7 +260,8 @@ impl Reply {
     }
 }
 
-/// For looking at the dashboard: `TIDEGATE_DEMO=127.0.0.1:9955 cargo test --lib admin::tests::fake::demo -- --ignored`
+/// For looking at the dashboard:
+/// `TIDEGATE_DEMO=127.0.0.1:9955 cargo test --lib admin::tests::fake::demo -- --ignored`
 #[tokio::test]
 #[ignore = "serves for a minute, to be looked at"]
 async fn demo() {

@@ -1,5 +1,5 @@
-//! The demo against a real Consul agent: the samples are registered there, as two instances of
-//! a service of their own, so that a demo against an agent in use adds nothing to anybody's service.
+//! The demo against a real Consul agent: the samples are registered there, as two instances of a
+//! service of their own, so that a demo against an agent in use adds nothing to anybody's service.
 
 use std::net::SocketAddr;
 

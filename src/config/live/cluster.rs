@@ -39,7 +39,8 @@ pub struct ConsulService {
     pub meta: BTreeMap<String, String>,
     /// Another datacenter than the agent's own.
     pub datacenter: Option<String>,
-    /// Which address of an instance: `service` (default), `lan`, `wan`, or another key of its tagged addresses.
+    /// Which address of an instance: `service` (default), `lan`, `wan`, or another key of its
+    /// tagged addresses.
     #[serde(default = "service")]
     pub address: String,
 }
@@ -74,7 +75,8 @@ pub struct StaticEndpoint {
 pub struct Dns {
     /// The name to ask for, as `my-service.service.consul`.
     pub name: String,
-    /// The port of every endpoint. With `srv` the answer brings the port, and this must be left out.
+    /// The port of every endpoint. With `srv` the answer brings the port, and this must be left
+    /// out.
     pub port: Option<u16>,
     /// Ask for SRV records: each brings its port and weight.
     #[serde(default)]
@@ -93,7 +95,8 @@ pub struct Dns {
 pub struct LoadBalancing {
     /// Default: `round_robin`.
     pub policy: Policy,
-    /// For `ring_hash` and `maglev`: what to hash. The first that is present wins; none present: random.
+    /// For `ring_hash` and `maglev`: what to hash. The first that is present wins; none present:
+    /// random.
     pub hash: Vec<HashKey>,
 }
 
@@ -140,8 +143,9 @@ impl Cluster {
         }
     }
 
-    /// A number that is the same for two clusters exactly where the same question to the same source would be asked.
-    /// Answers carry it, so that one to an older question is never taken for one to a newer.
+    /// A number that is the same for two clusters exactly where the same question to the same
+    /// source would be asked. Answers carry it, so that one to an older question is never taken for
+    /// one to a newer.
     pub fn fingerprint(&self) -> u64 {
         let asked = format!("{:?} {:?} {:?}", self.consul, self.dns, self.r#static);
         xxhash_rust::xxh3::xxh3_64(asked.as_bytes())

@@ -86,7 +86,8 @@ pub enum PathMatch {
     Regex(String),
 }
 
-/// A condition on a header or query parameter. Exactly one of `exact`, `prefix`, `regex`, `present`.
+/// A condition on a header or query parameter. Exactly one of `exact`, `prefix`, `regex`,
+/// `present`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [
@@ -153,7 +154,8 @@ pub struct Rewrite {
     pub prefix: Option<String>,
     /// Replaces what it matches, once.
     pub regex: Option<String>,
-    /// May hold `$1`, `${name}`: groups of the regex, which is why no environment variable is read here.
+    /// May hold `$1`, `${name}`: groups of the regex, which is why no environment variable is read
+    /// here.
     pub to: Option<String>,
 }
 

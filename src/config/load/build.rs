@@ -1,8 +1,8 @@
 //! Builds the tree of a YAML text.
 //!
-//! Anchors, aliases and merge keys (`<<`) work. What the loader could only guess about is refused, with the
-//! place: duplicate keys, keys that are no text, tags other than `!!str`, a second document. Aliases can make a
-//! small file huge, so depth and size are bounded.
+//! Anchors, aliases and merge keys (`<<`) work. What the loader could only guess about is refused,
+//! with the place: duplicate keys, keys that are no text, tags other than `!!str`, a second
+//! document. Aliases can make a small file huge, so depth and size are bounded.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -19,8 +19,8 @@ use crate::config::Problem;
 /// Levels of lists and mappings. The deepest key of a config is at about ten.
 const MAX_DEPTH: usize = 64;
 
-/// Values in a file after its aliases are expanded, a text of 16 bytes counting as one more. About ten times
-/// what a file of 10,000 routes holds.
+/// Values in a file after its aliases are expanded, a text of 16 bytes counting as one more. About
+/// ten times what a file of 10,000 routes holds.
 const MAX_WEIGHT: usize = 4_000_000;
 
 /// A problem whose place is known, but not yet the file.

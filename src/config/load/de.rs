@@ -1,9 +1,10 @@
-//! serde over the tree: a [`Deserializer`] that knows, when a type refuses a value, which node it was.
+//! serde over the tree: a [`Deserializer`] that knows, when a type refuses a value, which node it
+//! was.
 //!
-//! Scalars are typed by YAML 1.2's core schema: `yes` and `on` are texts, `1.10` in quotes stays a text, and a
-//! number where a text is wanted is a mistake rather than a guess. Two things are looser. A text that holds a
-//! value from the environment fits whatever is wanted. A [`Secret`](crate::config::value::Secret) takes any
-//! scalar, so that no message shows it.
+//! Scalars are typed by YAML 1.2's core schema: `yes` and `on` are texts, `1.10` in quotes stays a
+//! text, and a number where a text is wanted is a mistake rather than a guess. Two things are
+//! looser. A text that holds a value from the environment fits whatever is wanted. A
+//! [`Secret`](crate::config::value::Secret) takes any scalar, so that no message shows it.
 
 use std::path::Path;
 
@@ -30,7 +31,8 @@ enum View<'a> {
     Scalar(&'a Scalar),
     List(&'a [Node]),
     Map(&'a [Entry]),
-    /// A text that stands in for one that cannot be used. Different for every place, since names must be.
+    /// A text that stands in for one that cannot be used. Different for every place, since names
+    /// must be.
     Invented(String),
 }
 

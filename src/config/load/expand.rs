@@ -1,8 +1,9 @@
 //! `${NAME}` and `${NAME:-default}` in texts, from the environment; `$$` is a `$`.
 //!
-//! Expansion happens after YAML is parsed, so that a value from the environment cannot change the shape of the
-//! config. An unset variable without a default is a problem: an empty token or address would fail much later
-//! and far from here. A `$` before anything but `{` or `$` stands for itself, since regexes end in it.
+//! Expansion happens after YAML is parsed, so that a value from the environment cannot change the
+//! shape of the config. An unset variable without a default is a problem: an empty token or address
+//! would fail much later and far from here. A `$` before anything but `{` or `$` stands for itself,
+//! since regexes end in it.
 //!
 //! `rewrite.to` of a route is left alone: there `$1` and `${name}` are the groups of its regex.
 

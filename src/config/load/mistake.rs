@@ -1,8 +1,8 @@
 //! What serde says is wrong, kept apart from how it is told.
 //!
-//! serde's errors are texts for programmers ("invalid type: integer `5`, expected struct Match"). Here they
-//! are caught as values, with the way to the node, and [`words`](super::words) says them in the terms of the
-//! config file.
+//! serde's errors are texts for programmers ("invalid type: integer `5`, expected struct Match").
+//! Here they are caught as values, with the way to the node, and [`words`](super::words) says them
+//! in the terms of the config file.
 
 use std::fmt;
 

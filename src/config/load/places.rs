@@ -23,10 +23,11 @@ impl Places {
         Self { file, root: root.map(Arc::new) }
     }
 
-    /// Fills in `at` of problems that have none: the place of their path, or of the nearest enclosing one.
+    /// Fills in `at` of problems that have none: the place of their path, or of the nearest
+    /// enclosing one.
     ///
-    /// Where parts of the file could not be read and were left out, paths are turned back into those of the
-    /// file, and problems that may only follow from what was left out are dropped.
+    /// Where parts of the file could not be read and were left out, paths are turned back into
+    /// those of the file, and problems that may only follow from what was left out are dropped.
     pub fn place(&self, problems: Vec<Problem>) -> Vec<Problem> {
         let Some(root) = &self.root else { return problems };
         let place = |mut problem: Problem| {

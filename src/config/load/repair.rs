@@ -1,11 +1,11 @@
 //! Reads a tree into a type however many mistakes it holds, and tells each of them once.
 //!
-//! serde stops at the first mistake. So after each one its node is set aside ([`State`]) and the whole tree is
-//! read again. This keeps the rules in one place, the types, at the price of one reading a mistake; a file
-//! with more than [`MOST`] of them is not read to its end.
+//! serde stops at the first mistake. So after each one its node is set aside ([`State`]) and the
+//! whole tree is read again. This keeps the rules in one place, the types, at the price of one
+//! reading a mistake; a file with more than [`MOST`] of them is not read to its end.
 //!
-//! A mistake that only follows from what was set aside is not told: a key missing because its value was wrong,
-//! a choice empty because its key was misspelt.
+//! A mistake that only follows from what was set aside is not told: a key missing because its value
+//! was wrong, a choice empty because its key was misspelt.
 
 use std::path::Path;
 
@@ -22,7 +22,8 @@ use crate::config::problem::{Problem, closest};
 /// So many problems are told at once. Beyond, the reader is better served by mending these first.
 pub(crate) const MOST: usize = 100;
 
-/// Reads the tree, adding a flaw for each mistake. None: nothing useful is left, or there were too many.
+/// Reads the tree, adding a flaw for each mistake. None: nothing useful is left, or there were too
+/// many.
 pub(crate) fn read<T: for<'a> Deserialize<'a>>(
     root: &mut Node,
     base: &Path,
@@ -49,8 +50,9 @@ pub(crate) fn read<T: for<'a> Deserialize<'a>>(
 /// Sorts behind every place in a file.
 const END: Mark = Mark { line: u32::MAX, column: u32::MAX };
 
-/// Tells a mistake, unless it follows from an earlier one, and puts something readable in its place. Each call
-/// moves one node one state on or adds a missing key, so that the readings come to an end.
+/// Tells a mistake, unless it follows from an earlier one, and puts something readable in its
+/// place. Each call moves one node one state on or adds a missing key, so that the readings come to
+/// an end.
 fn set_aside(root: &mut Node, error: Error, flaws: &mut Vec<Flaw>) -> Option<()> {
     let Error { mistake, mut steps, key } = error;
     let last = if key { steps.first().copied() } else { None };
@@ -61,7 +63,8 @@ fn set_aside(root: &mut Node, error: Error, flaws: &mut Vec<Flaw>) -> Option<()>
     let mut node = root;
     for position in steps.into_iter().rev() {
         way.enter(node, position);
-        // A step that leads nowhere would be a bug of the deserializer; then nothing of the file can be trusted.
+        // A step that leads nowhere would be a bug of the deserializer; then nothing of the file
+        // can be trusted.
         node = node.child_mut(position)?;
     }
     match last {

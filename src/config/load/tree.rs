@@ -1,9 +1,9 @@
 //! A YAML text as a tree in which every node knows where it stands.
 //!
-//! serde throws places away, and stops at the first mistake. So the text is read into this tree first, and
-//! serde reads the tree ([`de`](super::de)); a mistake then leads back to its node, which is set aside so that
-//! reading can go on ([`repair`](super::repair)). What that costs is one more copy of the config in memory
-//! while it is loaded.
+//! serde throws places away, and stops at the first mistake. So the text is read into this tree
+//! first, and serde reads the tree ([`de`](super::de)); a mistake then leads back to its node,
+//! which is set aside so that reading can go on ([`repair`](super::repair)). What that costs is one
+//! more copy of the config in memory while it is loaded.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -35,7 +35,8 @@ pub(crate) struct Scalar {
     pub(crate) text: Arc<str>,
     /// Written without quotes, so that `5` is a number and `true` a truth value.
     pub(crate) plain: bool,
-    /// Holds a value from the environment, which has no quotes to say what it is: it fits text and number alike.
+    /// Holds a value from the environment, which has no quotes to say what it is: it fits text and
+    /// number alike.
     pub(crate) expanded: bool,
 }
 
@@ -49,8 +50,9 @@ pub(crate) struct Entry {
     pub(crate) meant: Option<Arc<str>>,
 }
 
-/// What serde is shown for a node. A wrong value goes down this list one step at a time, until something can
-/// be read in its place; so the rest of its surroundings is still checked, and nothing is said twice.
+/// What serde is shown for a node. A wrong value goes down this list one step at a time, until
+/// something can be read in its place; so the rest of its surroundings is still checked, and
+/// nothing is said twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// The value itself.
@@ -68,7 +70,8 @@ pub(crate) enum State {
 /// What a config path led to.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// The path as the file has it: nodes that were set aside are counted again, misspelt keys are as written.
+    /// The path as the file has it: nodes that were set aside are counted again, misspelt keys are
+    /// as written.
     pub(crate) path: String,
     /// The place of the node, or of the nearest one above.
     pub(crate) at: Mark,
@@ -154,7 +157,8 @@ impl Node {
         found
     }
 
-    /// One step down a path: the child, its place, its name in the file, and what is left of the path.
+    /// One step down a path: the child, its place, its name in the file, and what is left of the
+    /// path.
     fn step<'a, 'p>(&'a self, path: &'p str) -> Option<(&'a Self, Mark, Step<'a>, &'p str)> {
         match &self.value {
             Value::Scalar(_) => None,

@@ -1,4 +1,5 @@
-//! Mistakes, said in the terms of the config file: what was found, what is wanted, and how to write it.
+//! Mistakes, said in the terms of the config file: what was found, what is wanted, and how to write
+//! it.
 
 use super::mistake::Mistake;
 use super::tree::{Node, Value};

@@ -5,8 +5,8 @@
 //! swept one moves to a watcher when a place becomes free, since that costs nothing that hangs.
 //! Each datacenter that has swept services has one [`Sweep`].
 //!
-//! A watcher that nobody needs any more goes on until its query comes back: given up, the query would
-//! keep its connection at the agent for as long, and reloads that take services out and put
+//! A watcher that nobody needs any more goes on until its query comes back: given up, the query
+//! would keep its connection at the agent for as long, and reloads that take services out and put
 //! them back would use up all that the agent grants.
 
 use std::collections::BTreeMap;
@@ -101,7 +101,8 @@ impl Watched {
         Self { running, idle, wanted: true }
     }
 
-    /// Tells a watcher whom it serves now. False: it ended, since that is nobody and nothing is in flight.
+    /// Tells a watcher whom it serves now. False: it ended, since that is nobody and nothing is in
+    /// flight.
     fn keep(&mut self, subscribers: Option<Arc<[Subscriber]>>) -> bool {
         self.wanted = subscribers.is_some();
         let over = !self.wanted && self.idle.load(Relaxed);

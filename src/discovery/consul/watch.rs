@@ -131,7 +131,8 @@ impl Watch {
         }
     }
 
-    /// Waits until somebody subscribes. What was known before is forgotten: it is not followed meanwhile.
+    /// Waits until somebody subscribes. What was known before is forgotten: it is not followed
+    /// meanwhile.
     async fn needed(&mut self, stop: &mut Stop) -> Option<()> {
         while self.told.is_empty() {
             (self.known, self.shrunk, self.total) = (None, false, 0);

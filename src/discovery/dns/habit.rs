@@ -1,8 +1,10 @@
-//! What is remembered of one resolver: over which transport it answers, and whether it is down. Pure.
+//! What is remembered of one resolver: over which transport it answers, and whether it is down.
+//! Pure.
 //!
-//! A resolver that answered over TCP is not asked over UDP for ten minutes, even when TCP fails: Consul's UDP answer is a
-//! subset without a sign of it, so falling back would look like instances leaving. Better no answer, and the
-//! last set stays. One that answers over UDP only is not made to time out over TCP at every question.
+//! A resolver that answered over TCP is not asked over UDP for ten minutes, even when TCP fails:
+//! Consul's UDP answer is a subset without a sign of it, so falling back would look like instances
+//! leaving. Better no answer, and the last set stays. One that answers over UDP only is not made to
+//! time out over TCP at every question.
 
 use std::time::{Duration, Instant};
 

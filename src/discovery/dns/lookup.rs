@@ -1,12 +1,14 @@
 //! One round of questions: from a name to the members of a cluster.
 //!
-//! A round is many questions (A and AAAA; for SRV, those of each target that brought no address along), and any may fail
-//! alone. What failed must not look like what is gone: the addresses that this name and type last had stand in ([`Memory`]).
-//! A family that fails and never had an address is passed over as long as the other one has some, for there are servers that
-//! answer SERVFAIL to every AAAA. Nothing found and something failed is a failure, not an empty set.
+//! A round is many questions (A and AAAA; for SRV, those of each target that brought no address
+//! along), and any may fail alone. What failed must not look like what is gone: the addresses that
+//! this name and type last had stand in ([`Memory`]). A family that fails and never had an address
+//! is passed over as long as the other one has some, for there are servers that answer SERVFAIL to
+//! every AAAA. Nothing found and something failed is a failure, not an empty set.
 //!
-//! Of a target's addresses that came along in the additional section it is believed that they are all: asking for the other
-//! family of each would double the questions, and Consul sends every address it has.
+//! Of a target's addresses that came along in the additional section it is believed that they are
+//! all: asking for the other family of each would double the questions, and Consul sends every
+//! address it has.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -46,7 +48,8 @@ pub(super) struct Round {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Gap {
     pub(super) failure: Failure,
-    /// Whether members are missing or stand in from earlier. Otherwise a family failed that never had an address.
+    /// Whether members are missing or stand in from earlier. Otherwise a family failed that never
+    /// had an address.
     pub(super) counts: bool,
 }
 
@@ -105,7 +108,8 @@ async fn services(ask: &impl Ask, name: &Name, memory: &mut Memory) -> Result<Ro
     memory.0.retain(|(host, _), _| hosts.contains_key(host));
     let ttl = hosts.values().filter_map(|h| h.ttl).fold(reply.ttl, Duration::min);
     let members = targets.iter().flat_map(|target| of_target(target, &hosts)).collect();
-    // In the order of names, so that the same failure is told each time; one that counts before one that does not.
+    // In the order of names, so that the same failure is told each time; one that counts before one
+    // that does not.
     let mut gaps: Vec<Gap> = hosts.into_values().filter_map(|h| h.gap).collect();
     gaps.sort_by_key(|gap| !gap.counts);
     finish(members, ttl, gaps.into_iter().next())

@@ -1,7 +1,8 @@
 //! What a DNS message says about the question it answers. Pure.
 //!
-//! Follows the CNAME chain inside the message; where the chain leaves the message (Consul does that for an instance whose
-//! address is a name), `next` says what to ask for. Response codes other than NOERROR and NXDOMAIN are failures.
+//! Follows the CNAME chain inside the message; where the chain leaves the message (Consul does that
+//! for an instance whose address is a name), `next` says what to ask for. Response codes other than
+//! NOERROR and NXDOMAIN are failures.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,7 +16,8 @@ pub(super) const MAX_CHAIN: usize = 16;
 /// A question without an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
-    /// A short word for the metric label: `timeout network servfail refused rcode truncated malformed system`.
+    /// A short word for the metric label:
+    /// `timeout network servfail refused rcode truncated malformed system`.
     pub(super) kind: &'static str,
     pub(super) why: String,
 }
@@ -61,7 +63,8 @@ impl Reply {
         let mine: Vec<&Record> =
             message.answers.iter().filter(|r| r.record_type() == kind && r.name == last).collect();
         if mine.is_empty() {
-            // A negative answer carries the zone's SOA. A chain without one just ends here, and goes on elsewhere.
+            // A negative answer carries the zone's SOA. A chain without one just ends here, and
+            // goes on elsewhere.
             let negative = soa_ttl(&message.authorities);
             let ends_here = last == *name || code == ResponseCode::NXDomain || negative.is_some();
             let ttl = negative.into_iter().chain(chain_ttl).min().unwrap_or_default();

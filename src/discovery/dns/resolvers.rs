@@ -1,8 +1,8 @@
 //! The resolvers of one cluster, asked in order until one answers.
 //!
-//! "Answers" means NOERROR or NXDOMAIN: these are final. SERVFAIL, REFUSED (Consul's word for names outside its domain) and
-//! silence go on to the next one. A resolver that was silent is asked last for ten seconds, so that a dead first one
-//! costs its time-outs once and not at every question.
+//! "Answers" means NOERROR or NXDOMAIN: these are final. SERVFAIL, REFUSED (Consul's word for names
+//! outside its domain) and silence go on to the next one. A resolver that was silent is asked last
+//! for ten seconds, so that a dead first one costs its time-outs once and not at every question.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -109,7 +109,8 @@ impl Ask for Resolvers {
         if let Some(reply) = system.hosts(name, kind) {
             return Ok(reply);
         }
-        // A failure ends the search: to go on would take one name for another while its resolver is down.
+        // A failure ends the search: to go on would take one name for another while its resolver is
+        // down.
         let mut negative = Reply::default();
         for candidate in system.candidates(name) {
             let reply = self.first(&system.servers, &candidate, kind).await?;

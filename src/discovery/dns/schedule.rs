@@ -1,8 +1,9 @@
 //! When to ask again. Pure: the caller sleeps.
 //!
-//! After an answer: its TTL, not below the operator's floor (Consul's TTL is 0) and not above five minutes (a TTL of a day
-//! would pin a cluster to addresses that are long gone). After a failure: exponential back-off with full jitter, so
-//! that many clusters and many proxies do not come back to a resolver at the same moment.
+//! After an answer: its TTL, not below the operator's floor (Consul's TTL is 0) and not above five
+//! minutes (a TTL of a day would pin a cluster to addresses that are long gone). After a failure:
+//! exponential back-off with full jitter, so that many clusters and many proxies do not come back
+//! to a resolver at the same moment.
 
 use std::time::Duration;
 
@@ -20,14 +21,15 @@ pub(super) fn floor(min_ttl: Duration) -> Duration {
     min_ttl.max(LOWEST_FLOOR)
 }
 
-/// The pause after an answer: at least the TTL (capped) and the floor, up to 10 % more. The jitter only adds, so that the
-/// question never comes while a cache in between still holds the old answer.
+/// The pause after an answer: at least the TTL (capped) and the floor, up to 10 % more. The jitter
+/// only adds, so that the question never comes while a cache in between still holds the old answer.
 pub(super) fn next(ttl: Duration, floor: Duration, rng: &mut fastrand::Rng) -> Duration {
     let base = ttl.min(CAP).max(floor);
     base + base.mul_f64(0.1 * rng.f64())
 }
 
-/// The pause after failure number `failures` in a row (the first is 0): anything up to 250 ms, 500 ms, ... 10 s.
+/// The pause after failure number `failures` in a row (the first is 0): anything up to 250 ms, 500
+/// ms, ... 10 s.
 pub(super) fn back_off(failures: u32, rng: &mut fastrand::Rng) -> Duration {
     let ceiling = BACK_OFF_FIRST.saturating_mul(1 << failures.min(10)).min(BACK_OFF_MOST);
     ceiling.mul_f64(rng.f64())

@@ -1,9 +1,10 @@
 //! Which SRV records are used, and with what weight (RFC 2782). Pure.
 //!
-//! Only the lowest priority number: the groups above it are for when that one cannot be reached, and whether it can is
-//! known to health checks, not to DNS (a cluster's `failover` says the same where it can be watched). A weight of 0 becomes 1:
-//! the RFC's own draw gives the first record of weight 0 exactly one part beside the others' sums, and equal parts where all
-//! are 0; while 0 here would mean "no requests at all, not even when the others are gone".
+//! Only the lowest priority number: the groups above it are for when that one cannot be reached,
+//! and whether it can is known to health checks, not to DNS (a cluster's `failover` says the same
+//! where it can be watched). A weight of 0 becomes 1: the RFC's own draw gives the first record of
+//! weight 0 exactly one part beside the others' sums, and equal parts where all are 0; while 0 here
+//! would mean "no requests at all, not even when the others are gone".
 
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData};
@@ -17,8 +18,9 @@ pub(super) struct Target {
     pub(super) weight: u32,
 }
 
-/// The records of the lowest priority, sorted, each host and port once with its largest weight. The target `.`
-/// says that the service is not offered (RFC 2782), and port 0 cannot be connected to: both are left out.
+/// The records of the lowest priority, sorted, each host and port once with its largest weight. The
+/// target `.` says that the service is not offered (RFC 2782), and port 0 cannot be connected to:
+/// both are left out.
 pub(super) fn select(records: &[RData]) -> Vec<Target> {
     let of_srv = |data: &RData| match data {
         RData::SRV(srv) => Some(srv.clone()),

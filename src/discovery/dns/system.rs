@@ -1,8 +1,10 @@
-//! What the machine itself says: `/etc/hosts`, and the resolvers and search list of `/etc/resolv.conf`.
+//! What the machine itself says: `/etc/hosts`, and the resolvers and search list of
+//! `/etc/resolv.conf`.
 //!
-//! Used for clusters that name no resolver, so that a name means in the file what it means in a shell. The files are small
-//! and may change under us (DHCP, a VPN), so they are read again every ten seconds at most, off the runtime's threads. Of the
-//! options only `ndots` is followed: how long to wait and how often to try is ours to say.
+//! Used for clusters that name no resolver, so that a name means in the file what it means in a
+//! shell. The files are small and may change under us (DHCP, a VPN), so they are read again every
+//! ten seconds at most, off the runtime's threads. Of the options only `ndots` is followed: how
+//! long to wait and how often to try is ours to say.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -50,7 +52,8 @@ impl System {
             .unwrap_or_else(|e| Err(Failure::new("system", format!("reading /etc/resolv.conf: {e}"))))
     }
 
-    /// What the hosts file says. A name that it has in one family has no addresses in the other, as in libc.
+    /// What the hosts file says. A name that it has in one family has no addresses in the other, as
+    /// in libc.
     pub(super) fn hosts(&self, name: &Name, kind: RecordType) -> Option<Reply> {
         let find = |kind| self.hosts.lookup_static_host(&Query::query(name.clone(), kind));
         let (v4, v6) = (find(RecordType::A), find(RecordType::AAAA));
@@ -69,8 +72,8 @@ impl System {
         }
     }
 
-    /// The full names to ask for, in order: with at least `ndots` dots the name itself comes before the search list, else
-    /// after it. A name that ends in a dot is asked for as it is.
+    /// The full names to ask for, in order: with at least `ndots` dots the name itself comes before
+    /// the search list, else after it. A name that ends in a dot is asked for as it is.
     pub(super) fn candidates(&self, name: &Name) -> Vec<Name> {
         let mut itself = name.clone();
         itself.set_fqdn(true);

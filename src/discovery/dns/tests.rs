@@ -9,7 +9,8 @@ use tokio::time::Instant as Clock;
 use super::reply::Reply;
 use super::*;
 
-/// One step a round, the last one for ever: the answer to A. AAAA, which is asked after it, has no records, or fails with it.
+/// One step a round, the last one for ever: the answer to A. AAAA, which is asked after it, has no
+/// records, or fails with it.
 struct Script(Mutex<(VecDeque<Result<Reply, Failure>>, bool)>);
 
 impl Ask for Script {

@@ -1,9 +1,10 @@
 //! One question to one resolver over one transport.
 //!
-//! UDP is asked from a fresh socket each time (the kernel draws the port), connected, with a random id, and a datagram
-//! that does not repeat id and question is passed over: that is what keeps a forged answer out. A stream is read by its length
-//! prefix, and opened for one question only: servers close idle ones as they like, and at one question a second or fewer a
-//! connection costs less than the care for a stale one.
+//! UDP is asked from a fresh socket each time (the kernel draws the port), connected, with a random
+//! id, and a datagram that does not repeat id and question is passed over: that is what keeps a
+//! forged answer out. A stream is read by its length prefix, and opened for one question only:
+//! servers close idle ones as they like, and at one question a second or fewer a connection costs
+//! less than the care for a stale one.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -93,7 +94,8 @@ pub(super) async fn over_udp(server: SocketAddr, query: &Message) -> Result<Mess
     Err(silent(server, "udp"))
 }
 
-/// Whether `reply` is one to `query`: id, direction, and the question repeated (servers that failed may leave it out).
+/// Whether `reply` is one to `query`: id, direction, and the question repeated (servers that failed
+/// may leave it out).
 fn answers(reply: &Message, query: &Message) -> bool {
     reply.metadata.id == query.metadata.id
         && reply.metadata.message_type == MessageType::Response

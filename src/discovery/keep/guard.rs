@@ -10,10 +10,10 @@
 //! - more than `max_removal_percent` of at least four, leaving fewer than before: held for
 //!   `shrink_hold`. A rollout that replaces every instance one for one is not a shrink.
 //!
-//! A member that the answer still names, but as something else (it lost the tag, changed its kind), is
-//! no removal to doubt: that is an explicit word too, and it goes at once, before the rest is judged.
-//! So a deployment that moves its last instance from `blue` to `green` is not served as blue for half
-//! a minute.
+//! A member that the answer still names, but as something else (it lost the tag, changed its kind),
+//! is no removal to doubt: that is an explicit word too, and it goes at once, before the rest is
+//! judged. So a deployment that moves its last instance from `blue` to `green` is not served as
+//! blue for half a minute.
 //!
 //! A hold counts from the first answer without the member, so a change of reason does not add up.
 //! It ends by an answer that names the member again, by its time while the source is heard, or by
@@ -119,8 +119,8 @@ impl Guard {
         self.answer_except(said, &[], quality, now)
     }
 
-    /// As [`Guard::answer`]; members at the addresses in `elsewhere`, which the answer names as something
-    /// else, go at once.
+    /// As [`Guard::answer`]; members at the addresses in `elsewhere`, which the answer names as
+    /// something else, go at once.
     pub fn answer_except(
         &mut self,
         said: Members,

@@ -1,7 +1,7 @@
 //! What a regex match is replaced by: text with `$1` and `${name}`.
 //!
-//! `$1` takes all digits that follow and nothing else, so `$1a` is group 1 and an `a`; `$$` is a dollar. A group that
-//! took no part in the match is empty.
+//! `$1` takes all digits that follow and nothing else, so `$1a` is group 1 and an `a`; `$$` is a
+//! dollar. A group that took no part in the match is empty.
 
 use regex::{Captures, Regex};
 

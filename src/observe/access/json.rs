@@ -1,8 +1,9 @@
 //! JSON values appended to a byte buffer, without a tree and without allocation.
 //!
-//! The outcome is valid JSON, in one line, for whatever bytes come in. Bytes that are not UTF-8 become U+FFFD. Control
-//! characters are escaped, DEL and the C1 block (U+0080 to U+009F) too, though JSON would let them pass: a terminal takes some of
-//! them as commands, and people read logs in terminals.
+//! The outcome is valid JSON, in one line, for whatever bytes come in. Bytes that are not UTF-8
+//! become U+FFFD. Control characters are escaped, DEL and the C1 block (U+0080 to U+009F) too,
+//! though JSON would let them pass: a terminal takes some of them as commands, and people read logs
+//! in terminals.
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -23,7 +24,8 @@ pub fn text(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
-/// Whether nothing needs a second look, as in nearly every text. No early exit: so it compiles to vector code.
+/// Whether nothing needs a second look, as in nearly every text. No early exit: so it compiles to
+/// vector code.
 fn plain(bytes: &[u8]) -> bool {
     bytes.iter().fold(true, |so_far, b| so_far & (*b >= 0x20) & (*b < 0x7f) & (*b != b'"') & (*b != b'\\'))
 }

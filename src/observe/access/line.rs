@@ -1,7 +1,7 @@
 //! One line of the access log: the fields of DESIGN 7, in its order.
 //!
-//! Every line has every field, so that a reader need not ask which are there. What there is none of is null (addresses and
-//! times) or empty (names and flags).
+//! Every line has every field, so that a reader need not ask which are there. What there is none of
+//! is null (addresses and times) or empty (names and flags).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -68,7 +68,8 @@ pub fn rfc3339(out: &mut Vec<u8>, time: SystemTime) {
 
 /// Year, month and day of a number of days since 1970-01-01, in the Gregorian calendar.
 ///
-/// Counts from 0000-03-01, so that the leap day ends a year; an era is the 400 years after which the calendar repeats.
+/// Counts from 0000-03-01, so that the leap day ends a year; an era is the 400 years after which
+/// the calendar repeats.
 fn civil(days: u64) -> (u64, u64, u64) {
     const ERA: u64 = 146_097;
     let days = days + 719_468;

@@ -12,7 +12,8 @@ use std::time::Duration;
 use crossbeam_queue::ArrayQueue;
 use prometheus::IntCounter;
 
-/// How many lines may wait. At 100,000 requests a second that is 80 ms of a disk that does not answer.
+/// How many lines may wait. At 100,000 requests a second that is 80 ms of a disk that does not
+/// answer.
 pub(super) const QUEUE: usize = 8192;
 
 /// How long the thread rests after a round. Longer saves wake-ups; shorter shows lines sooner.
@@ -104,10 +105,11 @@ impl Shared {
 // === impl Writer ===
 
 impl Writer {
-    /// Runs until [`Shared::stop`] is set or the front is gone; either way what is queued is written first.
+    /// Runs until [`Shared::stop`] is set or the front is gone; either way what is queued is
+    /// written first.
     pub(super) fn run(mut self) {
-        // A flag is set before its `Wake` is sent, and flags are read after the queue was emptied: so a flag that is not
-        // seen in one round has a message that starts the next one.
+        // A flag is set before its `Wake` is sent, and flags are read after the queue was emptied:
+        // so a flag that is not seen in one round has a message that starts the next one.
         while let Ok(message) = self.lines.recv() {
             self.take(message);
             self.drain();
@@ -140,7 +142,8 @@ impl Writer {
         }
     }
 
-    /// Writes the batch. What cannot be written is counted and given up: keeping it would only fill the queue.
+    /// Writes the batch. What cannot be written is counted and given up: keeping it would only fill
+    /// the queue.
     fn write_out(&mut self) {
         if self.batch.is_empty() {
             return;

@@ -1,8 +1,9 @@
 //! A latency histogram that costs a request two atomic additions.
 //!
-//! Buckets are counted apart and summed up in a scrape, and the sum is kept in whole nanoseconds, so that it needs
-//! no compare-and-swap loop. `_count` is the sum of the buckets as read, so a scrape never contradicts itself;
-//! `_sum` may be ahead of it by the requests that finish in between.
+//! Buckets are counted apart and summed up in a scrape, and the sum is kept in whole nanoseconds,
+//! so that it needs no compare-and-swap loop. `_count` is the sum of the buckets as read, so a
+//! scrape never contradicts itself; `_sum` may be ahead of it by the requests that finish in
+//! between.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -1,7 +1,8 @@
-//! What a request adds to for its (route, cluster, variant): one block of atomics, resolved beforehand.
+//! What a request adds to for its (route, cluster, variant): one block of atomics, resolved
+//! beforehand.
 //!
-//! Flags are counted by route alone, in a block that the variants of a route share: summed over variants in a
-//! scrape, the count would fall when a variant is taken out.
+//! Flags are counted by route alone, in a block that the variants of a route share: summed over
+//! variants in a scrape, the count would fall when a variant is taken out.
 
 use std::array;
 use std::collections::BTreeMap;
@@ -109,7 +110,8 @@ impl Routes {
     }
 
     pub(super) fn render(&self, text: &mut Text) {
-        // Copied out first: writing 10,000 routes takes a third of a second, and a compile must not wait for that.
+        // Copied out first: writing 10,000 routes takes a third of a second, and a compile must not
+        // wait for that.
         let page = {
             let series = self.lock();
             Page {

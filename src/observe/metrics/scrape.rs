@@ -1,7 +1,8 @@
 //! The facts that are read when a scrape asks: endpoints and sources, as plain data.
 //!
-//! They live elsewhere (the snapshot, the roster, the keepers of sources); copying them into gauges on every change
-//! would be a second truth. So whoever serves `/metrics` passes what holds now, and what is gone is not named.
+//! They live elsewhere (the snapshot, the roster, the keepers of sources); copying them into gauges
+//! on every change would be a second truth. So whoever serves `/metrics` passes what holds now, and
+//! what is gone is not named.
 
 use std::net::SocketAddr;
 

@@ -133,7 +133,8 @@ fn endpoints_and_sources_are_what_the_scrape_brings() {
     assert!(!page.contains(r#"discovery_age_seconds{source="dns""#), "never heard: no age");
 }
 
-/// Debian's `prometheus` package brings promtool; without it the check is left to `make test`, which installs it.
+/// Debian's `prometheus` package brings promtool; without it the check is left to `make test`,
+/// which installs it.
 #[test]
 fn promtool_has_nothing_to_say() {
     let spawned = Command::new("promtool")

@@ -1,4 +1,5 @@
-//! The Prometheus text format, written straight into bytes: a scrape of 10,000 routes makes no object per sample.
+//! The Prometheus text format, written straight into bytes: a scrape of 10,000 routes makes no
+//! object per sample.
 
 use std::fmt::Write;
 
@@ -27,7 +28,8 @@ impl Text {
         self.out.into_bytes()
     }
 
-    /// The two comment lines that open a family. All of its samples must follow before the next one opens.
+    /// The two comment lines that open a family. All of its samples must follow before the next one
+    /// opens.
     pub(super) fn family(&mut self, name: &str, help: &str, kind: Kind) {
         let kind = match kind {
             Kind::Counter => "counter",
@@ -37,7 +39,8 @@ impl Text {
         let _ = write!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
-    /// One sample. `labels` comes from [`labels`]; `suffix` is `_bucket`, `_sum`, `_count` or empty.
+    /// One sample. `labels` comes from [`labels`]; `suffix` is `_bucket`, `_sum`, `_count` or
+    /// empty.
     pub(super) fn sample(&mut self, name: &str, suffix: &str, labels: &str, value: impl std::fmt::Display) {
         let _ = writeln!(self.out, "{name}{suffix}{{{labels}}} {value}");
     }

@@ -87,7 +87,8 @@ async fn an_answer_has_a_deadline_if_it_is_told() {
 async fn an_idle_connection_ends_as_if_the_client_had_closed() {
     let (mut tap, mut far, note) = tap();
     let mut buffer = [0; 64];
-    // A request comes a minute after the other: no idle time adds up, though the timer fires in between.
+    // A request comes a minute after the other: no idle time adds up, though the timer fires in
+    // between.
     for round in 0..6 {
         note.reset();
         let sender = tokio::spawn(async move {

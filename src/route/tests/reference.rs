@@ -1,7 +1,8 @@
-//! The router against a naive one: sort everything, try everything. The naive one shares no code with the router.
+//! The router against a naive one: sort everything, try everything. The naive one shares no code
+//! with the router.
 //!
-//! The alphabets are tiny, so that hosts, paths and conditions overlap all the time and most requests have several
-//! routes to choose from.
+//! The alphabets are tiny, so that hosts, paths and conditions overlap all the time and most
+//! requests have several routes to choose from.
 
 use std::cmp::Ordering;
 

@@ -1,5 +1,6 @@
-//! The figures of DESIGN.md section 9, as a guard against accidents: the limits are far above what an optimised build
-//! needs, so that an unoptimised one on a busy machine keeps them. The benches measure.
+//! The figures of DESIGN.md section 9, as a guard against accidents: the limits are far above what
+//! an optimised build needs, so that an unoptimised one on a busy machine keeps them. The benches
+//! measure.
 
 use std::hint::black_box;
 
@@ -12,7 +13,8 @@ use crate::route::{RequestView, Router, Rule};
 
 const ROUTES: usize = 10_000;
 
-/// Half have a host of their own, half share one; every tenth is a regex, every other has a header condition too.
+/// Half have a host of their own, half share one; every tenth is a regex, every other has a header
+/// condition too.
 fn table() -> Vec<(Name, Match)> {
     let one = |i: usize| {
         let host = if i.is_multiple_of(2) { format!("h{i}.example.com") } else { "*.example.org".into() };
