@@ -88,8 +88,7 @@ fn every_tls_file_that_cannot_be_used_is_said_at_once() {
         Some(dir.path().join(name))
     };
     let none = Some(PathBuf::from("/no/such/file"));
-    let missing =
-        live::Consul { ca: none.clone(), cert: none.clone(), key: none.clone(), ..at("https://h:1") };
+    let missing = live::Consul { ca: none.clone(), cert: none.clone(), key: none, ..at("https://h:1") };
     assert_eq!(of(missing.clone()), ["consul.ca", "consul.cert", "consul.key"]);
     let garbage = live::Consul {
         ca: file("ca", b"no pem"),
