@@ -16,12 +16,12 @@
 }
 
 /Instructions:/ {
-  split($2, count, "|")
+  split($2, counts, "|")
   change = $0
   sub(/.*\(/, "", change)
   sub(/\).*/, "", change)
   if (change ~ /\*/) change = "first run"
-  printf "%-10s %-28s %12s   %s\n", function_name, name, count[1], change
+  printf "%-10s %-28s %12s   %s\n", function_name, name, counts[1], change
 }
 
 /regressed|^Error|error/ { print }
