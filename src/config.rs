@@ -52,14 +52,19 @@ pub struct File {
     clusters: BTreeMap<Name, live::Cluster>,
     /// What happens to requests. Their order does not matter.
     routes: Vec<live::Route>,
+    /// Where weights come from that the whole fleet serves.
+    splits: live::Splits,
 }
 
 // === impl Config ===
 
 impl From<File> for Config {
     fn from(file: File) -> Self {
-        let File { server, admin, listeners, access_log, consul, clusters, routes } = file;
-        Self { boot: Boot { server, admin, listeners }, live: Live { access_log, consul, clusters, routes } }
+        let File { server, admin, listeners, access_log, consul, clusters, routes, splits } = file;
+        Self {
+            boot: Boot { server, admin, listeners },
+            live: Live { access_log, consul, clusters, routes, splits },
+        }
     }
 }
 
@@ -67,8 +72,8 @@ impl From<Config> for File {
     fn from(config: Config) -> Self {
         let Config {
             boot: Boot { server, admin, listeners },
-            live: Live { access_log, consul, clusters, routes },
+            live: Live { access_log, consul, clusters, routes, splits },
         } = config;
-        Self { server, admin, listeners, access_log, consul, clusters, routes }
+        Self { server, admin, listeners, access_log, consul, clusters, routes, splits }
     }
 }

@@ -104,3 +104,4 @@ pub mod observe;
 pub mod proxy;
 pub mod route;
 pub mod snapshot;
+pub mod split;

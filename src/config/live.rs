@@ -6,6 +6,7 @@
 
 mod cluster;
 mod route;
+mod split;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,6 +22,9 @@ pub use self::cluster::{
 pub use self::route::{
     Filter, HeaderEdits, Match, PathMatch, Redirect, Respond, Retry, Rewrite, Route, ValueMatch,
 };
+pub use self::split::{
+    MAX_VARIANTS, MAX_WEIGHT, Mirror, OnUnhealthy, Override, Split, SplitCookie, SplitKey, Splits, Variant,
+};
 
 /// Everything but `server`, `admin` and `listeners`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -29,6 +33,7 @@ pub struct Live {
     pub consul: Consul,
     pub clusters: BTreeMap<Name, Cluster>,
     pub routes: Vec<Route>,
+    pub splits: Splits,
 }
 
 /// Where the access log goes.

@@ -18,12 +18,6 @@ pub struct Planned {
 
 /// Every such key.
 pub const PLANNED: &[Planned] = &[
-    row(
-        "routes[]",
-        "split",
-        "send the route to one `cluster`, or give two routes different `match` conditions",
-    ),
-    row("routes[]", "mirror", "leave it out; each request goes to one cluster"),
     row("routes[].retry", "on", ONLY_CONNECT),
     row("routes[].retry", "per_try_timeout", "the route's `timeout` covers all tries"),
     row("routes[].retry", "backoff", ONLY_CONNECT),
@@ -50,7 +44,6 @@ pub const PLANNED: &[Planned] = &[
     row("listeners[]", "limits", "leave it out"),
     row("", "limits", "leave it out"),
     row("", "register", "register the proxy with a service file of the Consul agent"),
-    row("", "splits", "leave it out"),
     row("", "tracing", "leave it out; `x-request-id` ties log lines together"),
 ];
 

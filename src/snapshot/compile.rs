@@ -82,7 +82,7 @@ impl Plan {
     /// Every problem, with its config path.
     pub fn new(live: Arc<Live>, around: &Surroundings) -> Result<Self, Vec<Problem>> {
         // Destructured in full, so that a new key can't be forgotten here.
-        let Live { access_log: _, consul: _, clusters, routes } = &*live;
+        let Live { access_log: _, consul: _, clusters, routes, splits: _ } = &*live;
         let mut problems = Vec::new();
         let mut planned = Vec::with_capacity(clusters.len());
         for (name, cluster) in clusters {
@@ -186,6 +186,9 @@ fn draft<'a>(
     around: &Surroundings,
 ) -> Result<Draft<'a>, Vec<Problem>> {
     let mut problems = Vec::new();
+    if route.split.is_some() || route.mirror.is_some() {
+        return Err(vec![Problem::new(at, "`split` and `mirror` are not served by this version yet")]);
+    }
     let response_headers =
         keep(&mut problems, Edits::compile(&route.response_headers, &format!("{at}.response_headers")));
     let action = match (&route.cluster, &route.redirect, &route.respond) {

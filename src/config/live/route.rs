@@ -5,12 +5,16 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::live::{Mirror, Split};
 use crate::config::value::{HostPattern, Name, Span};
 
-/// A rule that says what happens to some requests. Exactly one of `cluster`, `redirect`, `respond`.
+/// A rule that says what happens to some requests. Exactly one of `cluster`, `split`, `redirect`,
+/// `respond`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{"required": ["cluster"]}, {"required": ["redirect"]}, {"required": ["respond"]}]))]
+#[schemars(extend("oneOf" = [
+    {"required": ["cluster"]}, {"required": ["split"]}, {"required": ["redirect"]}, {"required": ["respond"]}
+]))]
 pub struct Route {
     /// Unique: the route's label in metrics and in the log.
     pub name: Name,
@@ -22,6 +26,8 @@ pub struct Route {
     pub priority: i32,
     /// The cluster that requests go to.
     pub cluster: Option<Name>,
+    /// The clusters that requests go to, each with its share.
+    pub split: Option<Split>,
     /// Sends the client elsewhere instead.
     pub redirect: Option<Redirect>,
     /// Answers from the file instead.
@@ -32,6 +38,8 @@ pub struct Route {
     pub idle_timeout: Option<Span>,
     /// How often a request is tried.
     pub retry: Option<Retry>,
+    /// A copy of some requests for another cluster.
+    pub mirror: Option<Mirror>,
     /// A change of the path before the request goes upstream.
     pub rewrite: Option<Rewrite>,
     /// The Host that the endpoint sees instead of the client's.
