@@ -49,6 +49,7 @@ use crate::proxy::door::Door;
 use crate::proxy::{Listener, Proxy};
 use crate::snapshot::compile::{Plan, Step, Surroundings};
 use crate::snapshot::{Cell, Snapshot, Table};
+use crate::split::Standing;
 
 use self::lifecycle::Lifecycle;
 use self::service::Control;
@@ -166,6 +167,7 @@ impl Builder {
             Step {
                 previous: &nothing,
                 members: &|name, fingerprint| book.find(name, fingerprint).cloned(),
+                standing: &|_| Standing::default(),
                 access_log: nothing.access_log.clone(),
                 cause: "file".into(),
                 now: std::time::SystemTime::UNIX_EPOCH,

@@ -3,7 +3,7 @@
 //! | phase | file | what happens |
 //! |---|---|---|
 //! | a connection opens | [`door`] | HTTP/1.1 or h2c; a header deadline; malformed requests counted |
-//! | `request_filter` | [`accept`] | snapshot, validity, route, filters; redirects and fixed answers end here |
+//! | `request_filter` | [`accept`] | snapshot, validity, route, filters, variant; redirects and fixed answers end here |
 //! | `upstream_peer`, `fail_to_connect` | [`connect`] | pick an endpoint; on failure another |
 //! | `request_body_filter` | [`connect`] | the time of a large upload's answer begins |
 //! | `upstream_request_filter` | [`forward`] | host, path, `x-forwarded-*`, header edits |
@@ -27,6 +27,7 @@ mod hop;
 mod linger;
 pub mod respond;
 pub mod tap;
+mod variant;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -8,6 +8,7 @@
 pub mod compile;
 pub mod diff;
 pub mod explain;
+pub mod splits;
 pub mod table;
 
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use crate::cluster::Cluster;
 use crate::config::Live;
 use crate::observe::access::AccessLog;
 
-pub use self::table::{Action, Route, Table};
+pub use self::splits::Serving;
+pub use self::table::{Action, Route, Table, Target};
 
 /// One generation of everything that requests need.
 #[derive(Debug)]
@@ -33,8 +35,10 @@ pub struct Snapshot {
     pub cause: String,
     pub live: Arc<Live>,
     pub table: Arc<Table>,
-    /// In the order of the config's map, that is by name. [`Action::Forward`] indexes it.
+    /// In the order of the config's map, that is by name. [`Target`] indexes it.
     pub clusters: Arc<[Arc<Cluster>]>,
+    /// What each split serves with, in the order of the routes. [`Target::Split`] indexes it.
+    pub splits: Arc<[Arc<Serving>]>,
     pub access_log: Arc<AccessLog>,
 }
 
@@ -56,6 +60,7 @@ impl Snapshot {
             live: Arc::default(),
             table: Arc::new(table),
             clusters: Arc::new([]),
+            splits: Arc::new([]),
             access_log,
         }
     }
@@ -64,6 +69,11 @@ impl Snapshot {
     /// could go on.
     pub fn access_log_of(&self, live: &Live) -> Option<Arc<AccessLog>> {
         (self.generation > 0 && self.live.access_log == live.access_log).then(|| self.access_log.clone())
+    }
+
+    /// What the split of a route serves with.
+    pub fn split(&self, route: &str) -> Option<&Arc<Serving>> {
+        self.splits.iter().find(|serving| serving.route.as_str() == route)
     }
 
     /// The cluster of a name.

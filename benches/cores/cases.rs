@@ -267,6 +267,7 @@ fn next(
     let step = Step {
         previous,
         members: &find,
+        standing: &|_| Standing::default(),
         access_log: previous.access_log.clone(),
         cause: "bench".into(),
         now: SystemTime::UNIX_EPOCH,

@@ -2,6 +2,7 @@
 //!
 //! Keys are part of the API: add, but do not rename. Durations are in seconds, as in the metrics.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -32,7 +33,7 @@ pub struct Route {
     pub name: String,
     pub priority: i32,
     pub r#match: Match,
-    /// One key beside the others: `cluster`, `redirect` or `respond`.
+    /// One key beside the others: `cluster`, `split`, `redirect` or `respond`.
     #[serde(flatten)]
     pub action: Action,
     /// The whole request. None: no limit.
@@ -46,6 +47,8 @@ pub struct Route {
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     Cluster(String),
+    /// Cluster by variant; `/v1/splits` says more.
+    Split(BTreeMap<String, String>),
     Redirect { to: String, status: u16 },
     Respond { status: u16 },
 }

@@ -22,7 +22,7 @@ use crate::discovery::keep::LastError;
 use crate::endpoint::{Endpoint, Registry};
 use crate::observe::metrics::{ClusterSample, EndpointSample, EndpointState, Scrape, SourceSample};
 use crate::snapshot::compile::Surroundings;
-use crate::snapshot::{Action, Cell, Route};
+use crate::snapshot::{Action, Cell, Route, Target};
 
 /// What the admin API reads and may ask for.
 #[derive(Debug)]
@@ -147,8 +147,15 @@ fn now() -> std::time::Instant {
 fn show_route(route: &Route, written: &live::Route, clusters: &[Arc<Cluster>]) -> view::Route {
     let (action, timeout, attempts) = match &route.action {
         Action::Forward(forward) => {
-            let cluster = clusters[forward.cluster].name.to_string();
-            (view::Action::Cluster(cluster), forward.timeout, u32::from(forward.attempts))
+            let name = |index: usize| clusters[index].name.to_string();
+            let action = match &forward.target {
+                Target::Cluster(index) => view::Action::Cluster(name(*index)),
+                Target::Split { split, .. } => {
+                    let variant = |v: &crate::split::Variant| (v.name.to_string(), name(v.cluster));
+                    view::Action::Split(split.variants.iter().map(variant).collect())
+                }
+            };
+            (action, forward.timeout, u32::from(forward.attempts))
         }
         Action::Redirect(_) | Action::Respond(_) => (fixed(written), None, 0),
     };

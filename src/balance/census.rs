@@ -62,6 +62,11 @@ impl Tally {
         u64::from(self.available) * 2 < u64::from(self.present)
     }
 
+    /// Whether not a single one is available.
+    pub fn none(self) -> bool {
+        self.available == 0
+    }
+
     /// How many the mode lets be used.
     pub fn usable(self) -> u32 {
         if self.panic() { self.present } else { self.available }

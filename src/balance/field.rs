@@ -28,6 +28,8 @@ pub struct Choice {
     pub index: usize,
     /// Whether fewer than half were available, so that all that are not withdrawn were used.
     pub panic: bool,
+    /// Whether not even one was: a split then turns to another variant.
+    pub none: bool,
 }
 
 /// The endpoints of a cluster, less those that this snapshot can never use (weight 0, maintenance).
@@ -120,17 +122,18 @@ impl Field {
         }
         let key = if D::KEYED { key } else { None };
         let ask = Ask { field: self, tried, tally: self.census.take(rng, |position| self.sight(position)) };
-        let (position, panic) = match policy.draw(&ask, key, rng) {
-            Some(position) => (position, ask.tally.panic()),
+        let (position, tally) = match policy.draw(&ask, key, rng) {
+            Some(position) => (position, ask.tally),
             None => {
                 let tally = self.census.retake(|position| self.sight(position));
                 if tally.panic() == ask.tally.panic() {
                     return None;
                 }
-                (policy.draw(&Ask { tally, ..ask }, key, rng)?, tally.panic())
+                (policy.draw(&Ask { tally, ..ask }, key, rng)?, tally)
             }
         };
-        Some(Choice { index: *self.order.get(position)? as usize, panic })
+        let index = *self.order.get(position)? as usize;
+        Some(Choice { index, panic: tally.panic(), none: tally.none() })
     }
 
     fn sight(&self, position: usize) -> Sight {

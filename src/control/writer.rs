@@ -218,7 +218,9 @@ impl Writer {
         #[expect(clippy::disallowed_methods, reason = "the one place that dates snapshots")]
         let now = std::time::SystemTime::now();
         let access_log = access_log.unwrap_or_else(|| previous.access_log.clone());
-        let step = Step { previous: &previous, members: &members, access_log, cause, now };
+        let standing = |_: &Name| crate::split::Standing::default();
+        let step =
+            Step { previous: &previous, members: &members, standing: &standing, access_log, cause, now };
         let snapshot = Arc::new(plan.snapshot(step, &mut self.roster, &self.around));
         if snapshot.digest == previous.digest
             && Arc::ptr_eq(&snapshot.live, &previous.live)

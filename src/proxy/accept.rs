@@ -18,7 +18,7 @@ use crate::observe::metrics::Counter;
 use crate::proxy::ctx::{InFlight, RequestCtx};
 use crate::proxy::error::local;
 use crate::proxy::respond::{edit, exchange};
-use crate::proxy::{Invalid, Proxy, authority, hop, tap};
+use crate::proxy::{Invalid, Proxy, authority, hop, tap, variant};
 use crate::route::{RequestView, Router};
 use crate::snapshot::table::Forward;
 use crate::snapshot::{Action, Route};
@@ -62,12 +62,12 @@ impl Proxy {
                 if let Verdict::Answer(made) = filter(session, ctx, forward, route) {
                     return answer(session, ctx, *made).await;
                 }
-                // After the filters: what they put in can be hashed by.
-                let request = session.req_header();
-                let source = session.client_addr().and_then(|a| a.as_inet()).map(std::net::SocketAddr::ip);
-                let hash = &snapshot.clusters[forward.cluster].hash;
-                ctx.key = hash.key(&request.headers, request.uri.query(), source);
-                Ok(false)
+                // After the filters: what they put in can decide.
+                if variant::direct(session, ctx, &snapshot) {
+                    return Ok(false);
+                }
+                ctx.flag = Some(Flag::DR);
+                local(session, 503, "no variant has a weight").await.map(|()| true)
             }
             Action::Redirect(redirect) => {
                 let request = session.req_header();

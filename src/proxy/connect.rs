@@ -15,6 +15,7 @@ use pingora_proxy::Session;
 
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
+use crate::proxy::variant;
 use crate::snapshot::table::Forward;
 
 /// Bodies up to this length reach the endpoint at once, so the request's deadline bounds the wait
@@ -27,25 +28,20 @@ pub(crate) fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<HttpPe
     let Some(snapshot) = ctx.snapshot.clone() else {
         return Err(Error::explain(ErrorType::InternalError, "a request without a snapshot"));
     };
-    let Some((forward, cluster)) = ctx.forward() else {
-        return Err(Error::explain(ErrorType::InternalError, "a request without a cluster"));
-    };
     let now = now();
     let left = ctx.deadline.map(|deadline| deadline.saturating_duration_since(now));
     if left.is_some_and(|left| left.is_zero()) {
         ctx.flag = Some(Flag::UT);
         return Err(Error::explain(ErrorType::HTTPStatus(504), "no time is left for another try"));
     }
-    let mut rng = fastrand::Rng::new();
-    let mut choice = cluster.pick(ctx.key, &ctx.tried, &mut rng);
-    if choice.is_none() && ctx.stale_connection {
-        choice = cluster.pick(ctx.key, &[], &mut rng);
-    }
-    let Some(choice) = choice else {
+    let Some(choice) = variant::pick(session, ctx, &snapshot, &mut fastrand::Rng::new()) else {
         // After a failed try its own flag says more than that nobody else is left.
         let flag = *ctx.flag.get_or_insert(Flag::UH);
         let status = if flag == Flag::UC { 502 } else { 503 };
         return Err(Error::explain(ErrorType::HTTPStatus(status), "no endpoint is available"));
+    };
+    let Some((forward, cluster)) = ctx.forward().zip(ctx.cluster()) else {
+        return Err(Error::explain(ErrorType::InternalError, "a request without a cluster"));
     };
     if choice.panic {
         cluster.metrics.panic.inc();
@@ -69,7 +65,7 @@ pub(crate) fn failed(ctx: &mut RequestCtx, mut error: Box<Error>) -> Box<Error> 
     if let Some(lease) = &ctx.lease {
         lease.state().connect_failed();
     }
-    if let Some((_, cluster)) = ctx.forward() {
+    if let Some(cluster) = ctx.cluster() {
         cluster.metrics.connect_failures.inc();
     }
     ctx.flag = Some(Flag::UF);
@@ -120,7 +116,7 @@ pub(crate) fn broke(
 
 /// The body has been read whole. If it was a large one, the time for the answer begins now.
 pub(crate) fn uploaded(session: &Session, ctx: &mut RequestCtx) {
-    let timeout = ctx.forward().and_then(|(forward, _)| forward.timeout);
+    let timeout = ctx.forward().and_then(|forward| forward.timeout);
     if let Some(timeout) = timeout
         && !is_prompt(session)
     {
@@ -154,7 +150,7 @@ fn limit(options: &mut PeerOptions, session: &Session, forward: &Forward, left: 
 fn give_up_endpoint(ctx: &mut RequestCtx) -> bool {
     ctx.lease = None;
     ctx.tried.extend(ctx.endpoint);
-    let allowed = ctx.forward().map_or(1, |(forward, _)| forward.attempts);
+    let allowed = ctx.forward().map_or(1, |forward| forward.attempts);
     ctx.attempts < u32::from(allowed)
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::HeaderValue;
 use prometheus::IntGauge;
 
 use crate::cluster::Cluster;
@@ -11,7 +12,8 @@ use crate::endpoint::Lease;
 use crate::filter::Memory;
 use crate::observe::Flag;
 use crate::snapshot::table::Forward;
-use crate::snapshot::{Action, Route, Snapshot};
+use crate::snapshot::{Action, Route, Snapshot, Target};
+use crate::split::{Excluded, Reason, Variant};
 
 /// The state of one request.
 #[derive(Debug)]
@@ -26,8 +28,12 @@ pub struct RequestCtx {
     pub(crate) route: Option<usize>,
     /// accept: counts the request in until it ends.
     pub(crate) in_flight: Option<InFlight>,
-    /// accept: what the cluster's hash policy found.
-    pub(crate) key: Option<u64>,
+    /// accept, connect: the index of the cluster in use.
+    pub(crate) cluster: Option<usize>,
+    /// accept, connect: what the split decided, if there is one.
+    pub(crate) variant: Option<Assigned>,
+    /// accept: the cookie that was made for a client without one.
+    pub(crate) minted: Option<HeaderValue>,
     /// accept: where it must be answered.
     pub(crate) deadline: Option<Instant>,
     /// accept: the host that was routed on, lower-cased, without port.
@@ -54,6 +60,16 @@ pub struct RequestCtx {
     pub(crate) status: Option<u16>,
 }
 
+/// What a split decided.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Assigned {
+    /// Of the variant.
+    pub(crate) index: usize,
+    pub(crate) reason: Reason,
+    /// The variants that turned out to be unusable.
+    pub(crate) excluded: Excluded,
+}
+
 /// A request in a listener's gauge, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct InFlight(IntGauge);
@@ -68,7 +84,9 @@ impl RequestCtx {
             listener: 0,
             route: None,
             in_flight: None,
-            key: None,
+            cluster: None,
+            variant: None,
+            minted: None,
             deadline: None,
             host: String::new(),
             memory: Memory::default(),
@@ -90,12 +108,24 @@ impl RequestCtx {
         snapshot.table.routes.get(self.route?)
     }
 
-    /// How it is sent on, and to which cluster.
-    pub(crate) fn forward(&self) -> Option<(&Forward, &Arc<Cluster>)> {
-        let snapshot = self.snapshot.as_ref()?;
-        match &snapshot.table.routes.get(self.route?)?.action {
-            Action::Forward(forward) => Some((forward, snapshot.clusters.get(forward.cluster)?)),
+    /// How it is sent on.
+    pub(crate) fn forward(&self) -> Option<&Forward> {
+        match &self.route()?.action {
+            Action::Forward(forward) => Some(forward),
             Action::Redirect(_) | Action::Respond(_) => None,
+        }
+    }
+
+    /// The cluster in use.
+    pub(crate) fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.snapshot.as_ref()?.clusters.get(self.cluster?)
+    }
+
+    /// The variant in use.
+    pub(crate) fn variant(&self) -> Option<&Variant> {
+        match &self.forward()?.target {
+            Target::Split { split, .. } => split.variants.get(self.variant?.index),
+            Target::Cluster(_) => None,
         }
     }
 }

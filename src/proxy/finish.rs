@@ -24,9 +24,12 @@ impl Proxy {
         let Some(snapshot) = &ctx.snapshot else { return };
         let written = session.response_written().map(|header| header.status.as_u16());
         let status = ctx.status.or(written).unwrap_or(0);
-        let metrics = ctx.route().map_or(&snapshot.table.unrouted, |route| &route.metrics);
+        let metrics = ctx.route().map_or(&snapshot.table.unrouted, |route| match ctx.variant {
+            Some(assigned) => &route.variants[assigned.index],
+            None => &route.metrics,
+        });
         metrics.record(ctx.listener, status, duration, ctx.ttfb, ctx.flag);
-        let cluster = ctx.forward().map(|(_, cluster)| cluster);
+        let cluster = ctx.cluster();
         if let Some(cluster) = cluster
             && ctx.attempts > 1
         {
@@ -51,7 +54,7 @@ impl Proxy {
             flag: ctx.flag,
             route: ctx.route().map_or("", |route| route.name.as_str()),
             cluster: cluster.map_or("", |cluster| Name::as_str(&cluster.name)),
-            variant: "",
+            variant: ctx.variant().map_or("", |variant| variant.name.as_str()),
             endpoint: ctx.endpoint,
             attempts: ctx.attempts,
             bytes_in: session.body_bytes_read() as u64,

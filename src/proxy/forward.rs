@@ -11,15 +11,21 @@ use pingora::{ErrorType, OrErr, Result};
 use pingora_proxy::Session;
 
 use crate::proxy::ctx::RequestCtx;
-use crate::proxy::tap;
+use crate::proxy::{tap, variant};
 
 /// Headers by which a client could pretend to be a proxy.
-const PRETENSIONS: [&str; 5] =
-    ["forwarded", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-real-ip"];
+const PRETENSIONS: [&str; 6] = [
+    "forwarded",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-real-ip",
+    "x-tidegate-variant",
+];
 
 /// Turns the client's request into the endpoint's.
 pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
-    let Some((forward, _)) = ctx.forward() else { return Ok(()) };
+    let Some(forward) = ctx.forward() else { return Ok(()) };
     // One look at each name is cheaper than a look-up of each pretension.
     if request.headers.keys().any(|name| PRETENSIONS.contains(&name.as_str())) {
         PRETENSIONS.iter().for_each(|name| drop(request.remove_header(*name)));
@@ -40,6 +46,9 @@ pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &Requ
         // HTTP/1.0 may leave it out, HTTP/1.1 may not (RFC 9112 3.2): the endpoint is asked for
         // under its own address.
         request.insert_header(header::HOST, endpoint.to_string())?;
+    }
+    if let Some(variant) = ctx.variant() {
+        request.insert_header(variant::VARIANT.as_str(), variant.header.clone())?;
     }
     origin_form(request);
     join_cookies(request)?;

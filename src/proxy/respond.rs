@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 use crate::filter::{Exchange, Memory};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
-use crate::proxy::{hop, tap};
+use crate::proxy::{hop, tap, variant};
 use crate::snapshot::{Action, Route};
 
 /// A header that took more than this part of the time left is late. The body's read timeout is the
@@ -71,6 +71,7 @@ pub(crate) fn edit(session: &Session, response: &mut ResponseHeader, ctx: &mut R
         forward.filters.on_response(response, &mut exchange(session, route, &mut ctx.memory));
     }
     route.response_headers.response(response);
+    variant::tell(response, ctx);
 }
 
 /// What filters may know of the request.

@@ -5,6 +5,8 @@
 //! the first. Each later change of members makes a new snapshot from the same plan, and shares with
 //! the previous one every cluster whose members did not change.
 
+mod route;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,15 +19,11 @@ use crate::config::live::{self, Live};
 use crate::config::{Name, Problem};
 use crate::endpoint::{Members, Roster};
 use crate::filter::Registry;
-use crate::filter::headers::Edits;
-use crate::filter::redirect::Redirect;
-use crate::filter::respond::Respond;
-use crate::filter::rewrite::Rewrite;
 use crate::observe::Metrics;
 use crate::observe::access::AccessLog;
 use crate::route::{Router, Rule};
-use crate::snapshot::Snapshot;
-use crate::snapshot::table::{ATTEMPTS, Action, Forward, IDLE_TIMEOUT, Route, TIMEOUT, Table};
+use crate::snapshot::{Serving, Snapshot, Table};
+use crate::split::Standing;
 
 /// What every compilation of a process shares.
 #[derive(Debug)]
@@ -43,6 +41,8 @@ pub struct Plan {
     pub live: Arc<Live>,
     table: Arc<Table>,
     clusters: Box<[PlannedCluster]>,
+    /// The indexes of the routes that have a split.
+    splits: Box<[usize]>,
 }
 
 #[derive(Clone, Debug)]
@@ -59,17 +59,11 @@ pub struct Step<'a> {
     pub previous: &'a Snapshot,
     /// The newest members of a cluster and fingerprint, if its source has answered.
     pub members: &'a dyn Fn(&Name, u64) -> Option<Members>,
+    /// What stands over the file's weights of a route.
+    pub standing: &'a dyn Fn(&Name) -> Standing,
     pub access_log: Arc<AccessLog>,
     pub cause: String,
     pub now: SystemTime,
-}
-
-/// The parts of a route that can be wrong, compiled; metrics are resolved only once all routes are
-/// right.
-struct Draft<'a> {
-    route: &'a live::Route,
-    action: Action,
-    response_headers: Edits,
 }
 
 // === impl Plan ===
@@ -106,7 +100,7 @@ impl Plan {
         let indexes: HashMap<_, _> = clusters.keys().enumerate().map(|(index, name)| (name, index)).collect();
         let mut drafts = Vec::with_capacity(routes.len());
         for (index, route) in routes.iter().enumerate() {
-            match draft(&format!("routes[{index}]"), route, &indexes, around) {
+            match route::draft(&format!("routes[{index}]"), route, &indexes, around) {
                 Ok(draft) => drafts.push(draft),
                 Err(more) => problems.extend(more),
             }
@@ -115,8 +109,10 @@ impl Plan {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let table = Arc::new(finish(router, drafts, &live, around));
-        Ok(Self { table, clusters: planned.into(), live })
+        let table = Arc::new(route::finish(router, drafts, &live, around));
+        let splits = live.routes.iter().enumerate().filter(|(_, route)| route.split.is_some());
+        let splits = splits.map(|(index, _)| index).collect();
+        Ok(Self { table, clusters: planned.into(), splits, live })
     }
 
     /// Whether a cluster of this config asks this question.
@@ -133,7 +129,7 @@ impl Plan {
 
     /// The next snapshot.
     pub fn snapshot(&self, step: Step<'_>, roster: &mut Roster, around: &Surroundings) -> Snapshot {
-        let Step { previous, members, access_log, cause, now } = step;
+        let Step { previous, members, standing, access_log, cause, now } = step;
         let mut hasher = Xxh3::new();
         hasher.update(&self.table.digest.to_le_bytes());
         let compile = |planned: &PlannedCluster| {
@@ -159,6 +155,8 @@ impl Plan {
             cluster
         };
         let clusters = self.clusters.iter().map(compile).collect();
+        let splits = self.splits(previous, standing);
+        splits.iter().for_each(|serving| hasher.update(&serving.digest.to_le_bytes()));
         Snapshot {
             generation: previous.generation + 1,
             digest: format!("{:032x}", hasher.digest128()),
@@ -167,8 +165,26 @@ impl Plan {
             live: self.live.clone(),
             table: self.table.clone(),
             clusters,
+            splits,
             access_log,
         }
+    }
+
+    fn splits(&self, previous: &Snapshot, standing: &dyn Fn(&Name) -> Standing) -> Arc<[Arc<Serving>]> {
+        // Mostly the same splits as before, in the same places.
+        let mut by_name: Option<HashMap<&Name, &Arc<Serving>>> = None;
+        let mut before = |position: usize, name: &Name| {
+            let here = previous.splits.get(position).filter(|serving| serving.route == *name);
+            here.or_else(|| {
+                let all = || previous.splits.iter().map(|serving| (&serving.route, serving)).collect();
+                by_name.get_or_insert_with(all).get(name).copied()
+            })
+        };
+        let routes = self.splits.iter().map(|index| &self.live.routes[*index]).enumerate();
+        let next = routes.filter_map(|(position, live::Route { name, split, .. })| {
+            Some(Serving::next(name, split.as_ref()?, standing(name), before(position, name)))
+        });
+        next.collect()
     }
 }
 
@@ -178,101 +194,3 @@ impl std::fmt::Debug for Step<'_> {
     }
 }
 
-/// Compiles what can be wrong in one route.
-fn draft<'a>(
-    at: &str,
-    route: &'a live::Route,
-    indexes: &HashMap<&Name, usize>,
-    around: &Surroundings,
-) -> Result<Draft<'a>, Vec<Problem>> {
-    let mut problems = Vec::new();
-    if route.split.is_some() || route.mirror.is_some() {
-        return Err(vec![Problem::new(at, "`split` and `mirror` are not served by this version yet")]);
-    }
-    let response_headers =
-        keep(&mut problems, Edits::compile(&route.response_headers, &format!("{at}.response_headers")));
-    let action = match (&route.cluster, &route.redirect, &route.respond) {
-        (Some(cluster), None, None) => {
-            forward(at, route, cluster, indexes, around).map(|forward| Action::Forward(Box::new(forward)))
-        }
-        (None, Some(redirect), None) => {
-            Redirect::compile(redirect, &format!("{at}.redirect")).map(Action::Redirect)
-        }
-        (None, None, Some(respond)) => Respond::compile(respond, &format!("{at}.respond"))
-            .map(|respond| Action::Respond(Box::new(respond))),
-        _ => Err(vec![Problem::new(at, "a route has exactly one of `cluster`, `redirect` and `respond`")]),
-    };
-    let action = keep(&mut problems, action);
-    match (action, response_headers) {
-        (Some(action), Some(response_headers)) => Ok(Draft { route, action, response_headers }),
-        _ => Err(problems),
-    }
-}
-
-fn forward(
-    at: &str,
-    route: &live::Route,
-    cluster: &Name,
-    indexes: &HashMap<&Name, usize>,
-    around: &Surroundings,
-) -> Result<Forward, Vec<Problem>> {
-    let mut problems = Vec::new();
-    let index = indexes.get(cluster).copied();
-    if index.is_none() {
-        let unknown = Problem::new(format!("{at}.cluster"), format!("unknown cluster `{cluster}`"));
-        problems.push(unknown.did_you_mean(cluster.as_str(), indexes.keys().map(|name| name.as_str())));
-    }
-    let named = route.filters.iter().map(|filter| (filter.name.as_str(), &filter.config));
-    let filters = keep(&mut problems, around.filters.chain(named, &format!("{at}.filters")));
-    let request_headers =
-        keep(&mut problems, Edits::compile(&route.request_headers, &format!("{at}.request_headers")));
-    let rewrite = route.rewrite.as_ref().map(|rewrite| {
-        let path = route.r#match.path.as_ref();
-        Rewrite::compile(rewrite, path, &format!("{at}.rewrite"))
-    });
-    let rewrite = keep(&mut problems, rewrite.transpose());
-    let host = route.host.as_ref().map(|host| {
-        let valid = host.parse::<http::uri::Authority>().is_ok_and(|a| !a.as_str().contains('@'));
-        let value = http::HeaderValue::from_str(host).ok().filter(|_| valid);
-        value.ok_or_else(|| vec![Problem::new(format!("{at}.host"), format!("`{host}` is not a host name"))])
-    });
-    let host = keep(&mut problems, host.transpose());
-    let limit = |span: Option<crate::config::value::Span>, default| {
-        Some(span.map_or(default, |s| s.0)).filter(|d| !d.is_zero())
-    };
-    match (index, filters, request_headers, rewrite, host) {
-        (Some(cluster), Some(filters), Some(request_headers), Some(rewrite), Some(host)) => Ok(Forward {
-            cluster,
-            filters,
-            rewrite,
-            host,
-            request_headers,
-            timeout: limit(route.timeout, TIMEOUT),
-            idle_timeout: limit(route.idle_timeout, IDLE_TIMEOUT),
-            attempts: route.retry.as_ref().map_or(ATTEMPTS, |retry| retry.attempts.max(1)),
-        }),
-        _ => Err(problems),
-    }
-}
-
-/// Keeps the value, or the problems.
-fn keep<T>(problems: &mut Vec<Problem>, result: Result<T, Vec<Problem>>) -> Option<T> {
-    result.map_err(|more| problems.extend(more)).ok()
-}
-
-/// Puts the table together; resolves the metrics of each route.
-fn finish(router: Router, drafts: Vec<Draft<'_>>, live: &Live, around: &Surroundings) -> Table {
-    let listeners: Vec<_> = around.listeners.iter().map(String::as_str).collect();
-    let routes = drafts.into_iter().map(|Draft { route, action, response_headers }| {
-        let cluster = route.cluster.as_ref().map_or("", Name::as_str);
-        Route {
-            name: route.name.clone(),
-            metrics: around.metrics.route(&listeners, route.name.as_str(), cluster, ""),
-            conditions: route.r#match.clone(),
-            action,
-            response_headers,
-        }
-    });
-    let digest = xxhash_rust::xxh3::xxh3_64(format!("{:?}", live.routes).as_bytes());
-    Table { routes: routes.collect(), router, unrouted: around.metrics.route(&listeners, "", "", ""), digest }
-}

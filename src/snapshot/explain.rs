@@ -1,5 +1,7 @@
 //! What would happen to a request, and why: the code that decides traffic, asked for its reasons.
 
+mod split;
+
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
@@ -9,7 +11,8 @@ use crate::config::live::{self, Policy};
 use crate::endpoint::Registry;
 use crate::route::RequestView;
 use crate::route::explain::Candidate;
-use crate::snapshot::{Action, Snapshot};
+pub use self::split::SplitExplanation;
+use crate::snapshot::{Action, Snapshot, Target};
 
 /// The whole answer.
 #[derive(Clone, Debug, Serialize)]
@@ -22,6 +25,10 @@ pub struct Explanation {
     /// Nearer routes, in order of precedence, with the first condition that failed; the winner
     /// last.
     pub candidates: Vec<Candidate>,
+    /// How its split decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<SplitExplanation>,
+    /// Where it goes. None where no cluster is certain: the dice decide which variant it gets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterExplanation>,
 }
@@ -63,24 +70,40 @@ impl Snapshot {
         let candidates = self.table.router.explain(request);
         let won = self.table.router.find(request);
         let won = won.map(|index| (&self.table.routes[index], &self.live.routes[index]));
-        let (outcome, cluster) = match won.map(|(route, _)| &route.action) {
-            None => ("404 NR: no route matches".to_owned(), None),
+        let (outcome, split, cluster) = match won.map(|(route, _)| &route.action) {
+            None => ("404 NR: no route matches".to_owned(), None, None),
             Some(Action::Redirect(_) | Action::Respond(_)) => {
-                (won.map_or_else(String::new, |(_, w)| fixed(w)), None)
+                (won.map_or_else(String::new, |(_, w)| fixed(w)), None, None)
             }
-            Some(Action::Forward(forward)) => {
-                let cluster = &self.clusters[forward.cluster];
-                let told = tell(cluster, request, ip);
-                let outcome = match (&told.pick, &cluster.members) {
-                    (Some(_), _) => format!("cluster {}", cluster.name),
-                    (None, None) => format!("cluster {}: its source has not answered yet", cluster.name),
-                    (None, Some(_)) => format!("503 UH: no endpoint of cluster {} is usable", cluster.name),
-                };
-                (outcome, Some(told))
-            }
+            Some(Action::Forward(forward)) => self.forwarded(&forward.target, request, ip),
         };
         let route = won.map(|(route, _)| route.name.to_string());
-        Explanation { generation: self.generation, route, outcome, candidates, cluster }
+        Explanation { generation: self.generation, route, outcome, candidates, split, cluster }
+    }
+
+    fn forwarded(
+        &self,
+        target: &Target,
+        request: &RequestView<'_>,
+        ip: Option<IpAddr>,
+    ) -> (String, Option<SplitExplanation>, Option<ClusterExplanation>) {
+        let (split, index, variant) = match target {
+            Target::Cluster(index) => (None, *index, String::new()),
+            Target::Split { split, index } => {
+                let told = SplitExplanation::of(split, &self.splits[*index], &self.clusters, request, ip);
+                let Some(variant) = told.index else { return (told.why.clone(), Some(told), None) };
+                let variant = &split.variants[variant];
+                (Some(told), variant.cluster, format!("variant {}, ", variant.name))
+            }
+        };
+        let cluster = &self.clusters[index];
+        let told = tell(cluster, request, ip);
+        let outcome = match (&told.pick, &cluster.members) {
+            (Some(_), _) => format!("{variant}cluster {}", cluster.name),
+            (None, None) => format!("{variant}cluster {}: its source has not answered yet", cluster.name),
+            (None, Some(_)) => format!("{variant}503 UH: no endpoint of cluster {} is usable", cluster.name),
+        };
+        (outcome, split, Some(told))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::filter::rewrite::Rewrite;
 use crate::observe::metrics::RouteMetrics;
 use crate::route::Router;
 use crate::snapshot::compile::Surroundings;
+use crate::split::Split;
 
 /// The whole request, where the route says nothing.
 pub const TIMEOUT: Duration = Duration::from_secs(15);
@@ -42,7 +43,10 @@ pub struct Route {
     pub name: Name,
     pub action: Action,
     pub response_headers: Edits,
+    /// What its requests are counted under; those of a split, until they have a variant.
     pub metrics: RouteMetrics,
+    /// The same for each variant of its split.
+    pub variants: Box<[RouteMetrics]>,
     /// The conditions as written, for people.
     pub conditions: live::Match,
 }
@@ -58,8 +62,7 @@ pub enum Action {
 /// How a request is sent on.
 #[derive(Debug)]
 pub struct Forward {
-    /// Index into the snapshot's clusters.
-    pub cluster: usize,
+    pub target: Target,
     pub filters: Chain,
     pub rewrite: Option<Rewrite>,
     /// The Host that the endpoint sees.
@@ -71,6 +74,18 @@ pub struct Forward {
     pub idle_timeout: Option<Duration>,
     /// Tries in all.
     pub attempts: u8,
+}
+
+/// Where a request is sent on to.
+#[derive(Debug)]
+pub enum Target {
+    /// Index into the snapshot's clusters.
+    Cluster(usize),
+    Split {
+        split: Split,
+        /// Index into the snapshot's splits, which hold the weights.
+        index: usize,
+    },
 }
 
 // === impl Table ===

@@ -1,0 +1,162 @@
+//! The split phase: which variant, and which one instead when that cannot serve.
+//!
+//! [`direct`] runs once, in `accept`, and makes the client's cookie first where one is due, so that the
+//! first request is decided by the same key as all later ones. The cookie is put into the request too:
+//! the endpoint and a hashing balancer see the key that the second request will carry.
+//!
+//! [`pick`] runs for each try. A variant can't serve if its cluster has no usable endpoint left for
+//! this request, or none that is available at all: a cluster of its own would turn to panic mode then,
+//! but here another variant is there to take over. Where none of the others can serve either, the
+//! first variant's panic mode is the last resort, as it is without a split. Under
+//! `on_unhealthy: fail` nothing takes over and there is no panic mode with nobody available: the
+//! operator has asked to see the failure.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::{HeaderName, HeaderValue, header};
+use pingora::http::ResponseHeader;
+use pingora_proxy::Session;
+
+use crate::balance::Choice;
+use crate::config::live::OnUnhealthy;
+use crate::proxy::ctx::{Assigned, RequestCtx};
+use crate::route::RequestView;
+use crate::snapshot::{Action, Snapshot, Target};
+use crate::split::cookie::{self, Minted};
+use crate::split::{Assignment, Excluded, Split, Weights};
+
+/// Names the variant to the endpoint and, if asked, to the client.
+pub(super) static VARIANT: HeaderName = HeaderName::from_static("x-tidegate-variant");
+
+/// Decides which cluster the request goes to. False: none, since all weights are 0.
+pub(super) fn direct(session: &mut Session, ctx: &mut RequestCtx, snapshot: &Snapshot) -> bool {
+    if let Some((split, weights)) = split_of(ctx, snapshot) {
+        mint(session, ctx, split);
+        return decide(session, ctx, split, weights, Excluded::default(), &mut fastrand::Rng::new());
+    }
+    if let Some(Target::Cluster(index)) = ctx.forward().map(|forward| &forward.target) {
+        ctx.cluster = Some(*index);
+    }
+    true
+}
+
+/// Picks an endpoint for the next try, in the cluster of the request or in that of another variant.
+pub(super) fn pick(
+    session: &Session,
+    ctx: &mut RequestCtx,
+    snapshot: &Snapshot,
+    rng: &mut fastrand::Rng,
+) -> Option<Choice> {
+    let choice = endpoint(session, ctx, rng);
+    let Some((split, weights)) = split_of(ctx, snapshot) else { return choice };
+    let serves = |choice: &Choice| !choice.none;
+    if choice.as_ref().is_some_and(serves) || split.on_unhealthy == OnUnhealthy::Fail {
+        return choice.filter(serves);
+    }
+    let mut last_resort = (ctx.variant, ctx.cluster, choice);
+    while shift(session, ctx, split, weights, rng) {
+        let choice = endpoint(session, ctx, rng);
+        if choice.as_ref().is_some_and(serves) {
+            return choice;
+        }
+        if last_resort.2.is_none() && choice.is_some() {
+            last_resort = (ctx.variant, ctx.cluster, choice);
+        }
+    }
+    (ctx.variant, ctx.cluster, _) = last_resort;
+    last_resort.2
+}
+
+/// Picks an endpoint of the cluster in use.
+fn endpoint(session: &Session, ctx: &RequestCtx, rng: &mut fastrand::Rng) -> Option<Choice> {
+    let cluster = ctx.cluster()?;
+    let request = session.req_header();
+    let key = cluster.hash.key(&request.headers, request.uri.query(), source(session));
+    let choice = cluster.pick(key, &ctx.tried, rng);
+    if choice.is_none() && ctx.stale_connection { cluster.pick(key, &[], rng) } else { choice }
+}
+
+/// Turns to the next variant. False: there is none.
+fn shift(
+    session: &Session,
+    ctx: &mut RequestCtx,
+    split: &Split,
+    weights: &Weights,
+    rng: &mut fastrand::Rng,
+) -> bool {
+    let Some(Assigned { index, mut excluded, .. }) = ctx.variant else { return false };
+    excluded.add(index);
+    decide(session, ctx, split, weights, excluded, rng)
+}
+
+/// Notes the variant that is due. False: there is none.
+fn decide(
+    session: &Session,
+    ctx: &mut RequestCtx,
+    split: &Split,
+    weights: &Weights,
+    excluded: Excluded,
+    rng: &mut fastrand::Rng,
+) -> bool {
+    let request = session.req_header();
+    let view = RequestView {
+        host: &ctx.host,
+        path: request.uri.path(),
+        query: request.uri.query(),
+        method: &request.method,
+        headers: &request.headers,
+    };
+    match split.assign(weights, &view, source(session), excluded, rng) {
+        Assignment::Variant { index, reason } => {
+            ctx.variant = Some(Assigned { index, reason, excluded });
+            ctx.cluster = Some(split.variants[index].cluster);
+            true
+        }
+        Assignment::Drained | Assignment::Exhausted => false,
+    }
+}
+
+/// Gives a client without a key the cookie that will be its key, if the split says so.
+fn mint(session: &mut Session, ctx: &mut RequestCtx, split: &Split) {
+    let request = session.req_header();
+    let Some(due) = split.key.mint(&request.headers, request.uri.query(), source(session)) else { return };
+    let secure = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+    let Some(Minted { set, pair }) = cookie::mint(&due, secure, rand::random()) else { return };
+    // In front of what was sent: an empty cookie of that name would hide it.
+    let sent = session.req_header().headers.get_all(header::COOKIE);
+    let all = sent.iter().map(HeaderValue::as_bytes).fold(pair.into_bytes(), |mut all, crumb| {
+        all.extend_from_slice(b"; ");
+        all.extend_from_slice(crumb);
+        all
+    });
+    let Ok(all) = HeaderValue::from_bytes(&all) else { return };
+    let _ = session.req_header_mut().insert_header(header::COOKIE, all);
+    ctx.minted = Some(set);
+}
+
+fn split_of<'a>(ctx: &RequestCtx, snapshot: &'a Snapshot) -> Option<(&'a Split, &'a Weights)> {
+    let Action::Forward(forward) = &snapshot.table.routes.get(ctx.route?)?.action else { return None };
+    match &forward.target {
+        Target::Split { split, index } => Some((split, &snapshot.splits.get(*index)?.weights)),
+        Target::Cluster(_) => None,
+    }
+}
+
+fn source(session: &Session) -> Option<IpAddr> {
+    session.client_addr().and_then(|a| a.as_inet()).map(SocketAddr::ip)
+}
+
+/// Adds what the split has to say to the client's answer.
+pub(super) fn tell(response: &mut ResponseHeader, ctx: &mut RequestCtx) {
+    let told = match ctx.forward().map(|forward| &forward.target) {
+        Some(Target::Split { split, .. }) if split.tell_client => ctx.variant().map(|v| v.header.clone()),
+        _ => None,
+    };
+    // Neither can fail: both values are headers already.
+    if let Some(variant) = told {
+        let _ = response.insert_header(VARIANT.as_str(), variant);
+    }
+    if let Some(cookie) = ctx.minted.take() {
+        let _ = response.append_header(header::SET_COOKIE, cookie);
+    }
+}

@@ -1,0 +1,147 @@
+//! One route of the config to one route of the table.
+//!
+//! In two steps: [`draft`] compiles what can be wrong, [`finish`] resolves metrics, once all routes are
+//! right; so a config that is refused leaves no series behind.
+
+use std::collections::HashMap;
+
+use crate::config::live::{self, Live};
+use crate::config::{Name, Problem};
+use crate::filter::headers::Edits;
+use crate::filter::redirect::Redirect;
+use crate::filter::respond::Respond;
+use crate::filter::rewrite::Rewrite;
+use crate::route::Router;
+use crate::snapshot::compile::Surroundings;
+use crate::snapshot::table::{ATTEMPTS, Action, Forward, IDLE_TIMEOUT, Route, TIMEOUT, Table, Target};
+use crate::split::Split;
+
+/// The parts of a route that can be wrong, compiled; metrics are resolved only once all routes are
+/// right.
+pub(super) struct Draft<'a> {
+    route: &'a live::Route,
+    action: Action,
+    response_headers: Edits,
+}
+
+/// Compiles what can be wrong in one route.
+pub(super) fn draft<'a>(
+    at: &str,
+    route: &'a live::Route,
+    indexes: &HashMap<&Name, usize>,
+    around: &Surroundings,
+) -> Result<Draft<'a>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    if route.mirror.is_some() {
+        return Err(vec![Problem::new(at, "`mirror` is not served by this version yet")]);
+    }
+    let response_headers =
+        keep(&mut problems, Edits::compile(&route.response_headers, &format!("{at}.response_headers")));
+    let action = match (&route.cluster, &route.split, &route.redirect, &route.respond) {
+        (Some(_), None, None, None) | (None, Some(_), None, None) => {
+            forward(at, route, indexes, around).map(|forward| Action::Forward(Box::new(forward)))
+        }
+        (None, None, Some(redirect), None) => {
+            Redirect::compile(redirect, &format!("{at}.redirect")).map(Action::Redirect)
+        }
+        (None, None, None, Some(respond)) => Respond::compile(respond, &format!("{at}.respond"))
+            .map(|respond| Action::Respond(Box::new(respond))),
+        _ => {
+            let what = "a route has exactly one of `cluster`, `split`, `redirect` and `respond`";
+            Err(vec![Problem::new(at, what)])
+        }
+    };
+    let action = keep(&mut problems, action);
+    match (action, response_headers) {
+        (Some(action), Some(response_headers)) => Ok(Draft { route, action, response_headers }),
+        _ => Err(problems),
+    }
+}
+
+fn forward(
+    at: &str,
+    route: &live::Route,
+    indexes: &HashMap<&Name, usize>,
+    around: &Surroundings,
+) -> Result<Forward, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let target = keep(&mut problems, target(at, route, indexes));
+    let named = route.filters.iter().map(|filter| (filter.name.as_str(), &filter.config));
+    let filters = keep(&mut problems, around.filters.chain(named, &format!("{at}.filters")));
+    let request_headers =
+        keep(&mut problems, Edits::compile(&route.request_headers, &format!("{at}.request_headers")));
+    let rewrite = route.rewrite.as_ref().map(|rewrite| {
+        let path = route.r#match.path.as_ref();
+        Rewrite::compile(rewrite, path, &format!("{at}.rewrite"))
+    });
+    let rewrite = keep(&mut problems, rewrite.transpose());
+    let host = route.host.as_ref().map(|host| {
+        let valid = host.parse::<http::uri::Authority>().is_ok_and(|a| !a.as_str().contains('@'));
+        let value = http::HeaderValue::from_str(host).ok().filter(|_| valid);
+        value.ok_or_else(|| vec![Problem::new(format!("{at}.host"), format!("`{host}` is not a host name"))])
+    });
+    let host = keep(&mut problems, host.transpose());
+    let limit = |span: Option<crate::config::value::Span>, default| {
+        Some(span.map_or(default, |s| s.0)).filter(|d| !d.is_zero())
+    };
+    match (target, filters, request_headers, rewrite, host) {
+        (Some(target), Some(filters), Some(request_headers), Some(rewrite), Some(host)) => Ok(Forward {
+            target,
+            filters,
+            rewrite,
+            host,
+            request_headers,
+            timeout: limit(route.timeout, TIMEOUT),
+            idle_timeout: limit(route.idle_timeout, IDLE_TIMEOUT),
+            attempts: route.retry.as_ref().map_or(ATTEMPTS, |retry| retry.attempts.max(1)),
+        }),
+        _ => Err(problems),
+    }
+}
+
+/// Where it goes. The index of a split is given by [`finish`].
+fn target(at: &str, route: &live::Route, indexes: &HashMap<&Name, usize>) -> Result<Target, Vec<Problem>> {
+    let find = |name: &Name| indexes.get(name).copied();
+    match (&route.cluster, &route.split) {
+        (Some(cluster), _) => find(cluster).map(Target::Cluster).ok_or_else(|| {
+            let unknown = Problem::new(format!("{at}.cluster"), format!("unknown cluster `{cluster}`"));
+            vec![unknown.did_you_mean(cluster.as_str(), indexes.keys().map(|name| name.as_str()))]
+        }),
+        (None, Some(split)) => Split::compile(split, &find, &format!("{at}.split"))
+            .map(|split| Target::Split { split, index: 0 }),
+        (None, None) => Err(vec![Problem::new(at, "the route goes nowhere")]),
+    }
+}
+
+/// Keeps the value, or the problems.
+fn keep<T>(problems: &mut Vec<Problem>, result: Result<T, Vec<Problem>>) -> Option<T> {
+    result.map_err(|more| problems.extend(more)).ok()
+}
+
+/// Puts the table together; resolves the metrics of each route.
+pub(super) fn finish(router: Router, drafts: Vec<Draft<'_>>, live: &Live, around: &Surroundings) -> Table {
+    let listeners: Vec<_> = around.listeners.iter().map(String::as_str).collect();
+    let mut splits = 0;
+    let routes = drafts.into_iter().map(|Draft { route, mut action, response_headers }| {
+        if let Action::Forward(forward) = &mut action
+            && let Target::Split { index, .. } = &mut forward.target
+        {
+            *index = splits;
+            splits += 1;
+        }
+        let metrics = |cluster: &str, variant: &str| {
+            around.metrics.route(&listeners, route.name.as_str(), cluster, variant)
+        };
+        let variants = route.split.iter().flat_map(|split| &split.variants);
+        Route {
+            name: route.name.clone(),
+            metrics: metrics(route.cluster.as_ref().map_or("", Name::as_str), ""),
+            variants: variants.map(|v| metrics(v.cluster.as_str(), v.name.as_str())).collect(),
+            conditions: route.r#match.clone(),
+            action,
+            response_headers,
+        }
+    });
+    let digest = xxhash_rust::xxh3::xxh3_64(format!("{:?}", live.routes).as_bytes());
+    Table { routes: routes.collect(), router, unrouted: around.metrics.route(&listeners, "", "", ""), digest }
+}
