@@ -49,8 +49,13 @@ pub enum Action {
     Cluster(String),
     /// Cluster by variant; `/v1/splits` says more.
     Split(BTreeMap<String, String>),
-    Redirect { to: String, status: u16 },
-    Respond { status: u16 },
+    Redirect {
+        to: String,
+        status: u16,
+    },
+    Respond {
+        status: u16,
+    },
 }
 
 /// One of `/v1/clusters`.

@@ -9,6 +9,7 @@ mod boot;
 mod cluster;
 mod consul;
 mod route;
+mod split;
 
 use std::time::Duration;
 

@@ -193,4 +193,3 @@ impl std::fmt::Debug for Step<'_> {
         f.debug_struct("Step").field("cause", &self.cause).finish_non_exhaustive()
     }
 }
-

@@ -6,12 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
+pub use self::split::SplitExplanation;
 use crate::cluster::Cluster;
 use crate::config::live::{self, Policy};
 use crate::endpoint::Registry;
 use crate::route::RequestView;
 use crate::route::explain::Candidate;
-pub use self::split::SplitExplanation;
 use crate::snapshot::{Action, Snapshot, Target};
 
 /// The whole answer.

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 
 use http::uri::Authority;
 
-use crate::config::Problem;
 use crate::config::live::{
     HeaderEdits, Live, Match, PathMatch, Redirect, Respond, Rewrite, Route, ValueMatch,
 };
 use crate::config::problem::list;
+use crate::config::validate::split;
+use crate::config::{Name, Problem};
 
 /// So many known clusters are named in a hint when none is close.
 const NAMED: usize = 8;
@@ -23,7 +24,12 @@ pub(super) fn check(live: &Live, problems: &mut Vec<Problem>) {
             problems.push(problem.hint("a name is the route's label in metrics and its address in the API"));
         }
         action(&path, route, problems);
-        cluster(&path, route, live, problems);
+        if let Some(name) = &route.cluster {
+            known_cluster(&format!("{path}.cluster"), name, live, problems);
+        }
+        if let Some(split) = &route.split {
+            split::check(&format!("{path}.split"), split, live, problems);
+        }
         conditions(&format!("{path}.match"), &route.r#match, problems);
         forwarding(&path, route, problems);
         if let Some(redirect) = &route.redirect {
@@ -35,10 +41,11 @@ pub(super) fn check(live: &Live, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Exactly one of `cluster`, `redirect`, `respond`.
+/// Exactly one of `cluster`, `split`, `redirect`, `respond`.
 fn action(path: &str, route: &Route, problems: &mut Vec<Problem>) {
     let given: Vec<&str> = [
         ("cluster", route.cluster.is_some()),
+        ("split", route.split.is_some()),
         ("redirect", route.redirect.is_some()),
         ("respond", route.respond.is_some()),
     ]
@@ -49,7 +56,7 @@ fn action(path: &str, route: &Route, problems: &mut Vec<Problem>) {
         [_] => {}
         [] => problems.push(
             Problem::new(path, format!("the route `{}` does nothing", route.name))
-                .hint("give exactly one of `cluster`, `redirect`, `respond`"),
+                .hint("give exactly one of `cluster`, `split`, `redirect`, `respond`"),
         ),
         [_, second, ..] => problems.push(
             Problem::new(
@@ -61,13 +68,13 @@ fn action(path: &str, route: &Route, problems: &mut Vec<Problem>) {
     }
 }
 
-fn cluster(path: &str, route: &Route, live: &Live, problems: &mut Vec<Problem>) {
-    let Some(name) = &route.cluster else { return };
+/// The name of a cluster that is there.
+pub(super) fn known_cluster(path: &str, name: &Name, live: &Live, problems: &mut Vec<Problem>) {
     if live.clusters.contains_key(name) {
         return;
     }
     let known = || live.clusters.keys().map(|n| n.as_str());
-    let problem = Problem::new(format!("{path}.cluster"), format!("unknown cluster `{name}`"));
+    let problem = Problem::new(path, format!("unknown cluster `{name}`"));
     let more = if live.clusters.len() > NAMED { ", ..." } else { "" };
     let hint = match live.clusters.len() {
         0 => "no cluster is defined; add it under `clusters`".into(),
@@ -76,7 +83,7 @@ fn cluster(path: &str, route: &Route, live: &Live, problems: &mut Vec<Problem>) 
     problems.push(problem.hint(hint).did_you_mean(name.as_str(), known()));
 }
 
-fn conditions(path: &str, conditions: &Match, problems: &mut Vec<Problem>) {
+pub(super) fn conditions(path: &str, conditions: &Match, problems: &mut Vec<Problem>) {
     let (kind, text) = match &conditions.path {
         Some(PathMatch::Exact(text)) => ("exact", text.as_str()),
         Some(PathMatch::Prefix(text)) => ("prefix", text.as_str()),
@@ -115,9 +122,10 @@ fn value(path: &str, condition: &ValueMatch, problems: &mut Vec<Problem>) {
 
 /// Keys that only mean something when a request goes upstream.
 fn forwarding(path: &str, route: &Route, problems: &mut Vec<Problem>) {
-    let action = match (&route.cluster, &route.redirect, &route.respond) {
-        (None, Some(_), _) => "redirect",
-        (None, None, Some(_)) => "respond",
+    let goes = route.cluster.is_some() || route.split.is_some();
+    let action = match (&route.redirect, &route.respond) {
+        (Some(_), _) if !goes => "redirect",
+        (None, Some(_)) if !goes => "respond",
         _ => "",
     };
     let keys = [

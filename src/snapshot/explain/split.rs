@@ -113,7 +113,8 @@ fn variants(
 ) -> Vec<VariantExplanation> {
     let weights = &serving.weights;
     let mut draw = key.map(|key| Draw::new(weights.seed.as_bytes(), key));
-    let hashes: Vec<_> = split.variants.iter().map(|v| draw.as_mut().map(|d| d.hash(v.name.as_str()))).collect();
+    let hashes: Vec<_> =
+        split.variants.iter().map(|v| draw.as_mut().map(|d| d.hash(v.name.as_str()))).collect();
     let scores: Vec<_> =
         hashes.iter().zip(weights.rates()).map(|(hash, rate)| hash.map(|hash| score(*rate, hash))).collect();
     let mut from = 0.0;
