@@ -108,7 +108,7 @@ impl World for Process {
                 errors: s.errors.values().sum(),
             })
             .collect();
-        self.around.metrics.render(&Scrape { clusters: &clusters, sources: &sources })
+        self.around.metrics.render(&Scrape { clusters: &clusters, sources: &sources, splits: &[] })
     }
 
     async fn reload(&self) -> Result<Reloaded, ReloadError> {

@@ -15,6 +15,7 @@ pub mod histogram;
 pub mod route;
 pub mod scrape;
 pub mod series;
+pub mod split;
 mod text;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use self::histogram::BUCKETS;
 pub use self::route::RouteMetrics;
 pub use self::scrape::{ClusterSample, EndpointSample, EndpointState, Scrape, SourceSample};
 pub use self::series::Counter;
+pub use self::split::{RatioSample, SplitSample, VariantSample};
 
 /// Every family.
 pub struct Metrics {
@@ -46,6 +48,7 @@ pub struct Metrics {
     retries: Family,
     panic: Family,
     connect_failures: Family,
+    assignments: Family,
 }
 
 /// What a request adds to for its cluster.
@@ -109,6 +112,7 @@ impl Metrics {
                 "Connections to endpoints that could not be opened.",
                 &["cluster"],
             ),
+            assignments: split::assignments(),
             registry,
         };
         metrics.start()?;
@@ -173,7 +177,7 @@ impl Metrics {
     /// Drops the series of routes and clusters whose handles nobody holds any more.
     pub fn sweep(&self) {
         self.routes.sweep();
-        for family in [&self.retries, &self.panic, &self.connect_failures] {
+        for family in [&self.retries, &self.panic, &self.connect_failures, &self.assignments] {
             family.sweep();
         }
     }
@@ -190,6 +194,7 @@ impl Metrics {
         for family in [&self.reloads, &self.invalid, &self.retries, &self.panic, &self.connect_failures] {
             family.render(&mut text);
         }
+        self.assignments.render(&mut text);
         scrape.render(&mut text);
         text.into_bytes()
     }

@@ -1,4 +1,4 @@
-//! The facts that are read when a scrape asks: endpoints and sources, as plain data.
+//! The facts that are read when a scrape asks: endpoints, sources and splits, as plain data.
 //!
 //! They live elsewhere (the snapshot, the roster, the keepers of sources); copying them into gauges
 //! on every change would be a second truth. So whoever serves `/metrics` passes what holds now, and
@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 
+use crate::observe::metrics::split::{self, SplitSample};
 use crate::observe::metrics::text::{Kind, Text, labels};
 
 /// What holds at the moment of a scrape. `default()`: nothing known yet.
@@ -13,6 +14,7 @@ use crate::observe::metrics::text::{Kind, Text, labels};
 pub struct Scrape<'a> {
     pub clusters: &'a [ClusterSample<'a>],
     pub sources: &'a [SourceSample<'a>],
+    pub splits: &'a [SplitSample<'a>],
 }
 
 /// A cluster and its endpoints.
@@ -93,6 +95,7 @@ impl Scrape<'_> {
             Kind::Counter,
             |s| Some(s.errors),
         );
+        split::render(self.splits, text);
     }
 
     fn cluster_endpoints(&self, text: &mut Text) {

@@ -2,7 +2,10 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use crate::observe::Flag;
-use crate::observe::metrics::{ClusterSample, EndpointSample, EndpointState, Metrics, Scrape, SourceSample};
+use crate::observe::metrics::{
+    ClusterSample, EndpointSample, EndpointState, Metrics, RatioSample, Scrape, SourceSample, SplitSample,
+    VariantSample,
+};
 
 fn page(metrics: &Metrics) -> String {
     String::from_utf8(metrics.render(&Scrape::default())).unwrap()
@@ -102,6 +105,8 @@ fn full_page() -> Vec<u8> {
     let (a, b) = (metrics.route(&["http"], "shop", "web", "v1"), metrics.cluster("web"));
     a.record(0, 200, 0.01, Some(0.005), Some(Flag::UC));
     b.panic.inc();
+    let assigned = metrics.split("shop", "control", ["key", "random", "override", "shifted"]);
+    assigned[1].inc();
     metrics.in_flight("http").inc();
     metrics.invalid("http", "host").inc();
     metrics.access_log_dropped().inc();
@@ -117,6 +122,27 @@ fn full_page() -> Vec<u8> {
             SourceSample { source: "consul", cluster: "web", age: Some(0.25), updates: 2, errors: 1 },
             SourceSample { source: "dns", cluster: "none", age: None, updates: 0, errors: 7 },
         ],
+        splits: &[
+            SplitSample {
+                route: "shop",
+                origin: "overlay",
+                epoch: 3,
+                problem: true,
+                variants: vec![
+                    VariantSample { name: "control", weight: 999_999, units: Some(4095) },
+                    VariantSample { name: "candidate", weight: 1, units: Some(1) },
+                ],
+                ratio: Some(RatioSample { chi_square: 240.25, p_value: 1e-54 }),
+            },
+            SplitSample {
+                route: "quiet",
+                origin: "file",
+                epoch: 0,
+                problem: false,
+                variants: vec![VariantSample { name: "blue", weight: 0, units: None }],
+                ratio: None,
+            },
+        ],
     })
 }
 
@@ -131,6 +157,36 @@ fn endpoints_and_sources_are_what_the_scrape_brings() {
     has(&page, r#"tidegate_discovery_age_seconds{source="consul",cluster="web"} 0.25"#);
     has(&page, r#"tidegate_discovery_errors_total{source="dns",cluster="none"} 7"#);
     assert!(!page.contains(r#"discovery_age_seconds{source="dns""#), "never heard: no age");
+}
+
+#[test]
+fn splits_are_what_the_scrape_brings() {
+    let page = String::from_utf8(full_page()).unwrap();
+    has(&page, r#"tidegate_split_assignments_total{route="shop",variant="control",reason="key"} 0"#);
+    has(&page, r#"tidegate_split_assignments_total{route="shop",variant="control",reason="random"} 1"#);
+    has(&page, r#"tidegate_split_weight{route="shop",variant="control"} 999999"#);
+    has(&page, r#"tidegate_split_weight{route="quiet",variant="blue"} 0"#);
+    has(&page, r#"tidegate_split_epoch{route="shop",origin="overlay"} 3"#);
+    has(&page, r#"tidegate_split_problems{route="shop"} 1"#);
+    has(&page, r#"tidegate_split_problems{route="quiet"} 0"#);
+    has(&page, r#"tidegate_split_sample_ratio_p_value{route="shop"} 1e-54"#);
+    has(&page, r#"tidegate_split_sample_ratio_chi_square{route="shop"} 240.25"#);
+    has(&page, r#"tidegate_split_sample_units{route="shop",variant="candidate"} 1"#);
+    let says = |family: &str, route: &str| page.contains(&format!("{family}{{route=\"{route}\""));
+    assert!(!says("tidegate_split_sample_ratio_p_value", "quiet"), "too few: no figure");
+    assert!(!says("tidegate_split_sample_units", "quiet"));
+}
+
+#[test]
+fn assignments_go_with_their_split() {
+    let metrics = Metrics::new().unwrap();
+    let held = metrics.split("shop", "control", ["key", "random", "override", "shifted"]);
+    held[0].inc_by(2);
+    let again = metrics.split("shop", "control", ["key", "random", "override", "shifted"]);
+    assert_eq!(again[0].get(), 2, "the same series");
+    drop((held, again));
+    metrics.sweep();
+    assert!(!page(&metrics).contains("tidegate_split_assignments_total{"));
 }
 
 /// Debian's `prometheus` package brings promtool; without it the check is left to `make test`,
