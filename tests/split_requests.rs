@@ -17,7 +17,9 @@ use support::Backend;
 fn live(backends: &[(&Backend, u64)], split: &str) -> String {
     let clusters: Vec<_> = backends
         .iter()
-        .map(|(b, _)| format!("{}: {{ static: {{ endpoints: [ {{ address: \"{}\" }} ] }} }}", b.name(), b.addr()))
+        .map(|(b, _)| {
+            format!("{}: {{ static: {{ endpoints: [ {{ address: \"{}\" }} ] }} }}", b.name(), b.addr())
+        })
         .collect();
     let variants: Vec<_> = backends
         .iter()

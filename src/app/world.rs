@@ -3,6 +3,8 @@
 //! Every answer is made from the snapshot that requests use and the states that they change;
 //! nothing is kept beside.
 
+mod sample;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -20,7 +22,7 @@ use crate::control::{self, Applied, Inbox};
 use crate::discovery::Statuses;
 use crate::discovery::keep::LastError;
 use crate::endpoint::{Endpoint, Registry};
-use crate::observe::metrics::{ClusterSample, EndpointSample, EndpointState, Scrape, SourceSample};
+use crate::observe::metrics::{ClusterSample, EndpointState, Scrape, SourceSample};
 use crate::snapshot::compile::Surroundings;
 use crate::snapshot::{Action, Cell, Route, Target};
 
@@ -95,7 +97,7 @@ impl World for Process {
             .iter()
             .map(|cluster| ClusterSample {
                 name: cluster.name.as_str(),
-                endpoints: cluster.endpoints.iter().map(sample).collect(),
+                endpoints: cluster.endpoints.iter().map(|e| sample::endpoint(e, condition(e))).collect(),
             })
             .collect();
         let sources: Vec<_> = statuses
@@ -108,7 +110,11 @@ impl World for Process {
                 errors: s.errors.values().sum(),
             })
             .collect();
-        self.around.metrics.render(&Scrape { clusters: &clusters, sources: &sources, splits: &[] })
+        self.around.metrics.render(&Scrape {
+            clusters: &clusters,
+            sources: &sources,
+            splits: &sample::splits(&snapshot),
+        })
     }
 
     async fn reload(&self) -> Result<Reloaded, ReloadError> {
@@ -214,14 +220,6 @@ fn condition(endpoint: &Endpoint) -> EndpointState {
         EndpointState::Unhealthy
     } else {
         EndpointState::Available
-    }
-}
-
-fn sample(endpoint: &Endpoint) -> EndpointSample {
-    EndpointSample {
-        address: endpoint.member.address,
-        state: condition(endpoint),
-        in_flight: endpoint.state.in_flight(),
     }
 }
 

@@ -94,8 +94,6 @@ admin: {{ address: "{admin}" }}
 listeners: [ {{ name: http, address: "{listen}" }} ]
 access_log: {{ path: none }}
 clusters:
-  both:
-    static: {{ endpoints: [ {{ address: "{blue}", weight: 90 }}, {{ address: "{green}", weight: 10 }} ] }}
   blue: {{ static: {{ endpoints: [ {{ address: "{blue}" }} ] }} }}
   green: {{ static: {{ endpoints: [ {{ address: "{green}" }} ] }} }}
 routes:
@@ -103,7 +101,13 @@ routes:
   - {{ name: blue, match: {{ path: {{ prefix: /blue }} }}, cluster: blue, rewrite: {{ prefix: / }} }}
   - {{ name: green, match: {{ path: {{ prefix: /green }} }}, cluster: green, rewrite: {{ prefix: / }} }}
   - {{ name: moved, match: {{ path: {{ prefix: /old }} }}, redirect: {{ to: "/blue{{query}}", status: 308 }} }}
-  - {{ name: everything-else, cluster: both }}
+  - name: shop
+    split:
+      key: [ {{ header: x-user }}, {{ cookie: {{ name: tg_id, mint: 30d }} }} ]
+      variants:
+        - {{ name: blue, cluster: blue, weight: 90 }}
+        - {{ name: green, cluster: green, weight: 10 }}
+      tell_client: true
 "#
     )
 }
@@ -119,16 +123,21 @@ Tidegate demo: two sample services, blue ({blue}) and green ({green}), behind on
 
 Try, in another terminal:
 
-  curl http://{listen}/                        nine times of ten `blue`, else `green`
+  curl -i http://{listen}/                     nine new clients of ten get `blue`, the rest `green`
   for i in $(seq 20); do curl -s http://{listen}/; done | sort | uniq -c
+  curl -H 'x-user: ann' http://{listen}/       a user always gets the same
+  tidegate split --admin http://{admin} set shop blue=1 green=1
+                                               half and half, at once; /v1/splits shows it
+  tidegate split --admin http://{admin} shift shop blue=0 green=1 --over 30s
+                                               everybody moves to `green`, little by little
   curl -H 'x-beta: 1' http://{listen}/         always `green`: a route by header
   curl http://{listen}/blue/hello              a route by path, its prefix rewritten
   curl -i http://{listen}/old                  a redirect
   curl http://{admin}/v1/snapshot              what serves now
-  curl http://{admin}/v1/clusters/both         its endpoints
-  curl -X POST http://{admin}/v1/clusters/both/endpoints/{blue}/drain
+  curl -X POST http://{admin}/v1/clusters/blue/endpoints/{blue}/drain
                                                now everything goes to `green`; /undrain takes it back
-  tidegate explain --admin http://{admin} GET http://{listen}/ -H 'x-beta: 1'
+  tidegate explain --admin http://{admin} GET http://{listen}/ -H 'x-user: ann'
+                                               which variant, and why
 
 Ctrl-C stops it. Next: conf/tidegate.yaml, and `tidegate check -c` on your own file.
 "

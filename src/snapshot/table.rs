@@ -11,10 +11,10 @@ use crate::filter::headers::Edits;
 use crate::filter::redirect::Redirect;
 use crate::filter::respond::Respond;
 use crate::filter::rewrite::Rewrite;
-use crate::observe::metrics::RouteMetrics;
+use crate::observe::metrics::{Counter, RouteMetrics};
 use crate::route::Router;
 use crate::snapshot::compile::Surroundings;
-use crate::split::Split;
+use crate::split::{Reason, Split};
 
 /// The whole request, where the route says nothing.
 pub const TIMEOUT: Duration = Duration::from_secs(15);
@@ -46,9 +46,17 @@ pub struct Route {
     /// What its requests are counted under; those of a split, until they have a variant.
     pub metrics: RouteMetrics,
     /// The same for each variant of its split.
-    pub variants: Box<[RouteMetrics]>,
+    pub variants: Box<[VariantMetrics]>,
     /// The conditions as written, for people.
     pub conditions: live::Match,
+}
+
+/// What the requests of a variant are counted under.
+#[derive(Debug)]
+pub struct VariantMetrics {
+    pub requests: RouteMetrics,
+    /// Requests that were given this variant, in the order of [`Reason::ALL`].
+    pub assigned: [Counter; Reason::ALL.len()],
 }
 
 /// What a route does with a request.

@@ -116,6 +116,19 @@ impl Weights {
     }
 }
 
+// === impl Origin ===
+
+impl Origin {
+    /// As in labels and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Overlay => "overlay",
+            Self::ConsulKv => "consul_kv",
+        }
+    }
+}
+
 // === impl Amendment ===
 
 impl Amendment {

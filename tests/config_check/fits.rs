@@ -47,6 +47,7 @@ fn at(root: &Value, schema: &Value, value: &Value, path: &str) -> Result<(), Str
             "minimum" => value.as_f64().is_none_or(|v| v >= argument.as_f64().unwrap()),
             "maximum" => value.as_f64().is_none_or(|v| v <= argument.as_f64().unwrap()),
             "minItems" => value.as_array().is_none_or(|v| v.len() as u64 >= argument.as_u64().unwrap()),
+            "maxItems" => value.as_array().is_none_or(|v| v.len() as u64 <= argument.as_u64().unwrap()),
             other => panic!("{path}: the schema uses `{other}`, which this check does not know"),
         };
         if !fits {

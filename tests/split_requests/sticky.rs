@@ -94,7 +94,8 @@ async fn a_key_has_the_same_variant_on_every_node_and_in_explain() {
         let (status, text) = one.admin_post("/v1/explain", &ask).await.unwrap();
         let told: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((status, &told["split"]["chosen"]), (200, &variant.as_str().into()), "{told:#}");
-        let won = told["split"]["variants"].as_array().unwrap().iter().find(|v| v["name"] == *variant).unwrap();
+        let won =
+            told["split"]["variants"].as_array().unwrap().iter().find(|v| v["name"] == *variant).unwrap();
         assert!(won["unit"].as_f64() > won["needs"].as_f64(), "{told:#}");
     }
 }

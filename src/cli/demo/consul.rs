@@ -40,14 +40,20 @@ admin: {{ address: "{admin}" }}
 listeners: [ {{ name: http, address: "{listen}" }} ]
 access_log: {{ path: none }}
 consul: {{ address: "{agent}", empty_hold: 5s }}
+splits: {{ consul_kv: tidegate-demo/splits }}
 clusters:
-  web: {{ consul: {{ service: {SERVICE} }} }}
   blue: {{ consul: {{ service: {SERVICE}, tags: [ blue ] }} }}
   green: {{ consul: {{ service: {SERVICE}, tags: [ green ] }} }}
 routes:
   - {{ name: beta, match: {{ headers: [ {{ name: x-beta, exact: "1" }} ] }}, cluster: green }}
   - {{ name: blue, match: {{ path: {{ prefix: /blue }} }}, cluster: blue, rewrite: {{ prefix: / }} }}
-  - {{ name: everything-else, cluster: web }}
+  - name: shop
+    split:
+      key: [ {{ header: x-user }}, {{ cookie: {{ name: tg_id, mint: 30d }} }} ]
+      variants:
+        - {{ name: blue, cluster: blue, weight: 90 }}
+        - {{ name: green, cluster: green, weight: 10 }}
+      tell_client: true
 "#
     )
 }
@@ -66,10 +72,13 @@ Tidegate demo with Consul at {agent}: service `{SERVICE}` has two instances, {SE
 Try, in another terminal:
 
   for i in $(seq 20); do curl -s http://{listen}/; done | sort | uniq -c
+  tidegate split --admin http://{admin} set shop blue=1 green=1
+                                                        half and half, for every Tidegate on this Consul
+  curl {agent}/v1/kv/tidegate-demo/splits/shop?raw      where that is written
   curl {agent}/v1/health/service/{SERVICE}?pretty           what Consul says
-  curl http://{admin}/v1/clusters/web                   what Tidegate made of it
+  curl http://{admin}/v1/clusters                       what Tidegate made of it
   curl -X PUT {agent}/v1/agent/service/deregister/{SERVICE}-green
-                                                        at once, every answer is `blue`
+                                                        in 5 s (empty_hold), every answer is `blue`
   curl -X PUT {agent}/v1/agent/service/register \\
        -d '{{\"Name\":\"{SERVICE}\",\"ID\":\"{SERVICE}-green\",\"Tags\":[\"green\"],\"Address\":\"{ip}\",\"Port\":{port}}}'
                                                         and `green` is back

@@ -13,8 +13,10 @@ use crate::filter::respond::Respond;
 use crate::filter::rewrite::Rewrite;
 use crate::route::Router;
 use crate::snapshot::compile::Surroundings;
-use crate::snapshot::table::{ATTEMPTS, Action, Forward, IDLE_TIMEOUT, Route, TIMEOUT, Table, Target};
-use crate::split::Split;
+use crate::snapshot::table::{
+    ATTEMPTS, Action, Forward, IDLE_TIMEOUT, Route, TIMEOUT, Table, Target, VariantMetrics,
+};
+use crate::split::{Reason, Split};
 
 /// The parts of a route that can be wrong, compiled; metrics are resolved only once all routes are
 /// right.
@@ -132,11 +134,18 @@ pub(super) fn finish(router: Router, drafts: Vec<Draft<'_>>, live: &Live, around
         let metrics = |cluster: &str, variant: &str| {
             around.metrics.route(&listeners, route.name.as_str(), cluster, variant)
         };
-        let variants = route.split.iter().flat_map(|split| &split.variants);
+        let variants = route.split.iter().flat_map(|split| &split.variants).map(|variant| VariantMetrics {
+            requests: metrics(variant.cluster.as_str(), variant.name.as_str()),
+            assigned: around.metrics.split(
+                route.name.as_str(),
+                variant.name.as_str(),
+                Reason::ALL.map(Reason::as_str),
+            ),
+        });
         Route {
             name: route.name.clone(),
             metrics: metrics(route.cluster.as_ref().map_or("", Name::as_str), ""),
-            variants: variants.map(|v| metrics(v.cluster.as_str(), v.name.as_str())).collect(),
+            variants: variants.collect(),
             conditions: route.r#match.clone(),
             action,
             response_headers,
