@@ -21,8 +21,9 @@ use tidegate::config::live::{HashKey, Policy};
 use tidegate::observe::metrics::RouteMetrics;
 use tidegate::snapshot::Snapshot;
 use tidegate::snapshot::compile::Plan;
+use tidegate::split::Assignment;
 
-use crate::cases::{Ask, Key, Lookup, Pick, World};
+use crate::cases::{Ask, Assign, Key, Lookup, Pick, World};
 
 /// The same allocator as in `src/main.rs`: some cores allocate.
 #[global_allocator]
@@ -108,6 +109,21 @@ fn hash_key(key: &'static Key) -> Option<u64> {
     black_box(black_box(key).key())
 }
 
+fn by_key(variants: usize) -> &'static Assign {
+    leak(Assign::new(variants, true))
+}
+
+fn by_dice(variants: usize) -> &'static Assign {
+    leak(Assign::new(variants, false))
+}
+
+#[library_benchmark]
+#[benches::key(args = [2, 4, 16], setup = by_key)]
+#[benches::random(args = [2, 4, 16], setup = by_dice)]
+fn assign(split: &'static Assign) -> Assignment {
+    black_box(black_box(split).assign())
+}
+
 fn world(routes: usize) -> &'static World {
     leak(World::new(routes))
 }
@@ -156,7 +172,7 @@ fn record(metrics: &'static RouteMetrics) {
 
 library_benchmark_group!(
     name = cores,
-    benchmarks = [route, pick, hash_key, compile, snapshot, log_line, record]
+    benchmarks = [route, pick, hash_key, assign, compile, snapshot, log_line, record]
 );
 
 main!(

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tidegate::config::live::Policy;
 use tokio::time::Instant;
 
-use crate::cases::{Ask, CLUSTERS, Lookup, Pick, World};
+use crate::cases::{Ask, Assign, CLUSTERS, Lookup, Pick, World};
 
 /// The same allocator as in `src/main.rs`: some cores allocate.
 #[global_allocator]
@@ -33,6 +33,8 @@ fn main() {
         let pick = Pick::new(policy, 1_000);
         show(&format!("pick {policy:?} of 1,000"), 10_000, || pick.pick());
     }
+    let split = Assign::new(4, true);
+    show("variant of 4, by key", 10_000, || split.assign());
     let mut line = Vec::with_capacity(1024);
     show("access log line", 10_000, || {
         line.clear();

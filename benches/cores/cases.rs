@@ -6,6 +6,9 @@
 //! paths, the rest prefixes; every third asks for a header too. The route that is asked for stands
 //! in the middle of the table.
 
+#[path = "assign.rs"]
+mod assign;
+
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -24,6 +27,9 @@ use tidegate::observe::metrics::RouteMetrics;
 use tidegate::route::{RequestView, Router, Rule};
 use tidegate::snapshot::compile::{Plan, Step, Surroundings};
 use tidegate::snapshot::{Snapshot, Table};
+use tidegate::split::Standing;
+
+pub use self::assign::Assign;
 
 /// Clusters of the large config, each with ten endpoints.
 pub const CLUSTERS: usize = 1_000;

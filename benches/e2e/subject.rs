@@ -27,11 +27,12 @@ pub(crate) fn all(
     let this = Path::new(env!("CARGO_BIN_EXE_tidegate"));
     let mut subjects = vec![
         bare(behind)?,
-        tidegate("tidegate", this, folder, behind, true)?,
-        tidegate("tidegate, no log", this, folder, behind, false)?,
+        tidegate("tidegate", this, folder, behind, PLAIN)?,
+        tidegate("tidegate, no log", this, folder, behind, Setting { logs: false, ..PLAIN })?,
+        tidegate("tidegate, split", this, folder, behind, Setting { splits: true, ..PLAIN })?,
     ];
     for (name, binary) in also {
-        subjects.push(tidegate(name, binary, folder, behind, true)?);
+        subjects.push(tidegate(name, binary, folder, behind, PLAIN)?);
     }
     Ok(subjects)
 }
@@ -49,19 +50,29 @@ fn tidegate(
     binary: &Path,
     folder: &Path,
     behind: [SocketAddr; 2],
-    logs: bool,
+    setting: Setting,
 ) -> Result<Subject> {
     let (address, admin) = (free_address()?, free_address()?);
     let folder = folder.join(format!("port-{}", address.port()));
     fs::create_dir(&folder)?;
-    let log = logs.then(|| folder.join("access.log"));
+    let log = setting.logs.then(|| folder.join("access.log"));
     let file = folder.join("tidegate.yaml");
-    fs::write(&file, config(&folder, address, admin, behind, log.as_deref()))?;
+    fs::write(&file, config(&folder, address, admin, behind, log.as_deref(), setting.splits))?;
     let arguments = ["run".into(), "-c".into(), file.display().to_string()];
     let process = Process::start(PROXY_CORE, binary, &arguments)?;
     process.wait_for(address)?;
     Ok(Subject { name: name.into(), address, process, log })
 }
+
+/// What one Tidegate differs from another by.
+#[derive(Clone, Copy)]
+struct Setting {
+    logs: bool,
+    /// Each route is a split of two variants, by a header that the load sends.
+    splits: bool,
+}
+
+const PLAIN: Setting = Setting { logs: true, splits: false };
 
 /// A hundred routes by host and path, every fourth with a header condition; all to one cluster of
 /// two endpoints.
@@ -71,6 +82,7 @@ fn config(
     admin: SocketAddr,
     behind: [SocketAddr; 2],
     log: Option<&Path>,
+    splits: bool,
 ) -> String {
     let log = log.map_or_else(|| "none".into(), |path| path.display().to_string());
     let [first, second] = behind;
@@ -84,10 +96,16 @@ fn config(
          routes:\n",
         folder = folder.display(),
     );
+    let target = if splits {
+        "split: { key: [ { header: x-group }, { cookie: { name: tg_id, mint: 30d } } ], variants: [ \
+         { name: control, cluster: web, weight: 90 }, { name: candidate, cluster: web, weight: 10 } ] }"
+    } else {
+        "cluster: web"
+    };
     for i in 0..ROUTES {
         let headers = if i % 4 == 0 { ", headers: [ { name: x-group, exact: a } ]" } else { "" };
         text.push_str(&format!(
-            "  - {{ name: service-{i}, cluster: web, match: {{ hosts: [ shop.example.com ], \
+            "  - {{ name: service-{i}, {target}, match: {{ hosts: [ shop.example.com ], \
              path: {{ prefix: /api/v1/service-{i} }}{headers} }} }}\n"
         ));
     }

@@ -23,6 +23,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     consul::check(&config.live.consul, &mut problems);
     cluster::check(&config.live.clusters, &mut problems);
     route::check(&config.live, &mut problems);
+    split::fleet(&config.live.splits, &mut problems);
     problems
 }
 

@@ -16,12 +16,12 @@ pub fn from_environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Everything about Consul that cannot work. None where no cluster uses Consul. Reads files, and so
+/// Everything about Consul that cannot work. None where nothing uses Consul. Reads files, and so
 /// may block.
 pub fn problems(live: &Live, env: &dyn Fn(&str) -> Option<String>) -> Vec<Problem> {
     let services: Vec<_> =
         live.clusters.iter().filter_map(|(name, cluster)| Some((name, cluster.consul.as_ref()?))).collect();
-    if services.is_empty() {
+    if services.is_empty() && live.splits.consul_kv.is_none() {
         return Vec::new();
     }
     let mut problems = of_agent(&live.consul, env);

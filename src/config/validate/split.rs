@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use crate::config::live::{Live, MAX_VARIANTS, MAX_WEIGHT, Split, SplitCookie, SplitKey};
+use crate::config::live::{Live, MAX_VARIANTS, MAX_WEIGHT, Split, SplitCookie, SplitKey, Splits};
 use crate::config::problem::list;
 use crate::config::validate::route::{conditions, known_cluster};
 use crate::config::validate::within;
@@ -13,6 +13,17 @@ use crate::config::{Name, Problem};
 
 /// Browsers cut longer lifetimes to this (RFC 6265bis 5.5).
 const LONGEST_COOKIE: Span = Span::secs(400 * 86_400);
+
+/// A prefix of keys that can be asked for.
+pub(super) fn fleet(splits: &Splits, problems: &mut Vec<Problem>) {
+    let Some(prefix) = &splits.consul_kv else { return };
+    let parts = || prefix.trim_matches('/').split('/');
+    let odd = |part: &str| part.is_empty() || part == "." || part == ".." || part.contains(char::is_control);
+    if parts().any(odd) {
+        let problem = Problem::new("splits.consul_kv", format!("{prefix:?} is not a prefix of keys"));
+        problems.push(problem.hint("write it as `tidegate/splits`; each route's document lies below it"));
+    }
+}
 
 pub(super) fn check(path: &str, split: &Split, live: &Live, problems: &mut Vec<Problem>) {
     if let Some(seed) = &split.seed
