@@ -31,10 +31,10 @@
 //!
 //! 1. [`proxy::door`] tells HTTP/1.1 from h2c and watches over the header's deadline.
 //! 2. [`proxy::accept`] loads the snapshot, once. The [`route::Router`] finds the route; a redirect
-//!    or a fixed answer ends here.
+//!    or a fixed answer ends here. A [`split`] decides which variant, and so which cluster.
 //! 3. [`proxy::connect`] asks the cluster's [`balance::Balancer`] for an endpoint and takes a
-//!    [`Lease`](endpoint::Lease) on it. When the connection fails, another endpoint is asked for,
-//!    by the same snapshot.
+//!    [`Lease`](endpoint::Lease) on it. When the connection fails, another endpoint is asked for, or
+//!    another variant, by the same snapshot.
 //! 4. [`proxy::forward`] makes the endpoint's request of the client's: path, Host, headers.
 //! 5. [`proxy::respond`] edits the answer and ends it when the request's time is up.
 //! 6. [`proxy::finish`] counts and logs, whatever happened; [`proxy::error`] has said with which
@@ -47,7 +47,8 @@
 //! 2. Members go through [`discovery::keep`], which doubts removals that look like an outage and
 //!    keeps the last good set, in memory and on disk. What is left is an
 //!    [`Update`](discovery::Update). The rest is a [`Change`](control::Change).
-//! 3. [`control::Writer`] compiles: config to a [`Plan`](snapshot::compile::Plan), which reports
+//! 3. Weights of splits that were set at run time stand over the file's; the writer keeps them on disk.
+//!    [`control::Writer`] compiles: config to a [`Plan`](snapshot::compile::Plan), which reports
 //!    every problem or none, and plan and members to the next snapshot, which cannot fail.
 //! 4. A new config waits, at most [`control::WARM`], until its sources have answered; then it is
 //!    published by one atomic store. "Applied" means "serves".
@@ -67,7 +68,7 @@
 //! | edges | [`proxy`], [`admin`] | requests; operators |
 //! | change | [`control`], [`consul`], the sources in [`discovery`] | what moves the world |
 //! | compiled | [`snapshot`], [`cluster`] | what requests read |
-//! | decisions | [`route`], [`balance`], [`filter`], [`endpoint`], the rules in [`discovery`] | pure |
+//! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], the rules in [`discovery`] | pure |
 //! | ground | [`config`], [`observe`] | what operators write; what they see |
 //!
 //! # The laws
