@@ -14,7 +14,7 @@ use crate::balance::hash::HashPolicy;
 use crate::balance::{Balancer, Choice};
 use crate::config::Name;
 use crate::config::live;
-use crate::endpoint::{Endpoint, Members, Roster};
+use crate::endpoint::{Endpoint, Members, Pool, Roster};
 use crate::observe::metrics::{ClusterMetrics, Metrics};
 
 /// How long a TCP connection to an endpoint may take to open, where the config says nothing.
@@ -37,6 +37,8 @@ pub struct Cluster {
     pub members: Option<Members>,
     pub endpoints: Arc<[Endpoint]>,
     pub hash: HashPolicy,
+    /// What is on its way to it.
+    pub pool: Arc<Pool>,
     pub metrics: ClusterMetrics,
     /// A hash of members and balancing, for the snapshot's digest.
     pub digest: u64,
@@ -59,9 +61,10 @@ impl Cluster {
         metrics: &Metrics,
     ) -> Self {
         let listed = members.as_deref().unwrap_or_default();
+        let probed = config.health_check.is_some();
         let endpoints: Arc<[Endpoint]> = listed
             .iter()
-            .map(|m| Endpoint { member: m.clone(), state: roster.state(name, m.address) })
+            .map(|m| Endpoint { member: m.clone(), state: roster.state(name, m.address), probed })
             .collect();
         let connect = config.connect_timeout.map_or(CONNECT_TIMEOUT, |span| span.0);
         let peers = listed.iter().map(|m| peer(m.address, connect)).collect();
@@ -70,6 +73,7 @@ impl Cluster {
             config: config.clone(),
             fingerprint,
             hash,
+            pool: roster.pool(name),
             metrics: metrics.cluster(name.as_str()),
             // No members and no answer yet are two things: the admin API tells them apart.
             digest: xxh3_64(format!("{name} {config:?} {members:?}").as_bytes()),

@@ -6,6 +6,7 @@
 //! (in-flight requests, drained or not, later health and ejection). The [`roster`] keeps states by
 //! (cluster, address), so that no change of weight, tag or route loses them.
 
+pub mod pool;
 pub mod roster;
 pub mod state;
 
@@ -15,8 +16,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::pool::{Permit, Pool};
 pub use self::roster::Roster;
-pub use self::state::{Lease, State};
+pub use self::state::{Checked, Lease, Standing, State};
 
 /// What the registry says of an instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -71,6 +73,8 @@ pub struct Members(Arc<[Member]>);
 pub struct Endpoint {
     pub member: Member,
     pub state: Arc<State>,
+    /// Whether the cluster has an active check, so that only those that passed it are available.
+    pub probed: bool,
 }
 
 // === impl Members ===
@@ -120,9 +124,13 @@ impl Endpoint {
         self.member.registry == Registry::Maintenance || self.state.draining() || self.member.weight == 0
     }
 
-    /// Whether it should get new requests: registry says passing or warning, and not withdrawn.
+    /// Whether it should get new requests: the registry says passing or warning, the active check
+    /// passes, real requests do not fail, and it is not withdrawn.
     pub fn available(&self) -> bool {
-        self.member.registry <= Registry::Warning && !self.withdrawn()
+        self.member.registry <= Registry::Warning
+            && !self.withdrawn()
+            && (!self.probed || self.state.checked() == Checked::Up)
+            && matches!(self.state.standing(), Standing::In | Standing::Returning)
     }
 }
 

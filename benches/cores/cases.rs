@@ -163,8 +163,11 @@ impl Pick {
     /// A policy over so many endpoints with weights from 1 to 3.
     pub fn new(policy: Policy, endpoints: usize) -> Self {
         let members = members(endpoints, 0);
-        let endpoints =
-            members.iter().map(|m| Endpoint { member: m.clone(), state: Arc::new(State::default()) });
+        let endpoints = members.iter().map(|m| Endpoint {
+            member: m.clone(),
+            state: Arc::new(State::default()),
+            probed: false,
+        });
         let balancer = Balancer::new(policy, endpoints.collect());
         let pick = Self { balancer, rng: RefCell::new(fastrand::Rng::with_seed(7)) };
         pick.pick(); // the first one counts the endpoints

@@ -124,12 +124,15 @@ pub fn endpoint(backend: &Backend) -> Option<Endpoint> {
     };
     let weight = u32::try_from(backend.weight).unwrap_or(u32::MAX);
     Some(match backend.ext.get::<Endpoint>() {
-        Some(known) => {
-            Endpoint { member: Member { weight, ..known.member.clone() }, state: known.state.clone() }
-        }
+        Some(known) => Endpoint {
+            member: Member { weight, ..known.member.clone() },
+            state: known.state.clone(),
+            probed: known.probed,
+        },
         None => Endpoint {
             member: Member { address, weight, registry: Registry::Passing, labels: Arc::default() },
             state: Arc::new(State::default()),
+            probed: false,
         },
     })
 }

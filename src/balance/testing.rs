@@ -17,7 +17,7 @@ pub(crate) fn address(i: usize) -> SocketAddr {
 
 pub(crate) fn endpoint(address: SocketAddr, weight: u32, registry: Registry) -> Endpoint {
     let member = Member { address, weight, registry, labels: Arc::default() };
-    Endpoint { member, state: Arc::new(State::default()) }
+    Endpoint { member, state: Arc::new(State::default()), probed: false }
 }
 
 /// How often each of `len` indexes comes in `picks` picks.

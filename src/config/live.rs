@@ -5,6 +5,8 @@
 //! hold together.
 
 mod cluster;
+mod health;
+mod retry;
 mod route;
 mod split;
 
@@ -17,11 +19,14 @@ use serde::{Deserialize, Serialize};
 use crate::config::value::{Name, Secret, Span};
 
 pub use self::cluster::{
-    Cluster, ConsulService, Dns, HashKey, LoadBalancing, Policy, Static, StaticEndpoint,
+    Cluster, ConsulService, Dns, HashKey, LoadBalancing, Locality, Policy, Static, StaticEndpoint,
 };
-pub use self::route::{
-    Filter, HeaderEdits, Match, PathMatch, Redirect, Respond, Retry, Rewrite, Route, ValueMatch,
+pub use self::health::{
+    CircuitBreaker, FailurePercentage, GrpcCheck, HealthCheck, HttpCheck, OutlierDetection, SuccessRate,
+    TcpCheck,
 };
+pub use self::retry::{Backoff, Budget, Retry, RetryOn};
+pub use self::route::{Filter, HeaderEdits, Match, PathMatch, Redirect, Respond, Rewrite, Route, ValueMatch};
 pub use self::split::{
     MAX_VARIANTS, MAX_WEIGHT, Mirror, OnUnhealthy, Override, Split, SplitCookie, SplitKey, Splits, Variant,
 };

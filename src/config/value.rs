@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A length of time as people write it: `250ms`, `5s`, `10m`, `1h`, `30d`, or a sum of those
 /// (`1m30s`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(pub Duration);
 
 /// A number of bytes: `512`, `64KiB`, `10MiB`, `1GiB`.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::Name;
-use crate::endpoint::State;
+use crate::endpoint::{Pool, State};
 
 /// How long a state outlives the last snapshot that named it.
 pub const KEEP: Duration = Duration::from_secs(600);
@@ -21,6 +21,7 @@ pub const KEEP: Duration = Duration::from_secs(600);
 #[derive(Debug, Default)]
 pub struct Roster {
     clusters: HashMap<Name, HashMap<SocketAddr, Entry>>,
+    pools: HashMap<Name, Arc<Pool>>,
 }
 
 #[derive(Debug)]
@@ -46,6 +47,11 @@ impl Roster {
         entry.state.clone()
     }
 
+    /// The state of a whole cluster, made on first sight.
+    pub fn pool(&mut self, cluster: &Name) -> Arc<Pool> {
+        self.pools.entry(cluster.clone()).or_default().clone()
+    }
+
     /// Marks what `named` does not hold as gone at `now`, and forgets what has been gone for
     /// [`KEEP`].
     ///
@@ -62,6 +68,8 @@ impl Roster {
             });
         }
         self.clusters.retain(|_, entries| !entries.is_empty());
+        // A snapshot or a request may hold it still; then its counts go on.
+        self.pools.retain(|_, pool| Arc::strong_count(pool) > 1);
     }
 
     /// How many states are kept.

@@ -2,7 +2,7 @@
 //! read by the balancer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// The live state of one (cluster, address).
 ///
@@ -14,6 +14,42 @@ pub struct State {
     requests: AtomicU64,
     connect_failures: AtomicU64,
     draining: AtomicBool,
+    /// A [`Checked`].
+    checked: AtomicU8,
+    /// A [`Standing`].
+    standing: AtomicU8,
+    /// Failures of real requests in a row.
+    streak: AtomicU32,
+    /// Since the statistical rules last looked.
+    succeeded: AtomicU32,
+    failed: AtomicU32,
+}
+
+/// What the active check says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Checked {
+    /// No probe has come back yet, or there is no check.
+    #[default]
+    Unknown,
+    Up,
+    Down,
+}
+
+/// What real requests say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Standing {
+    #[default]
+    In,
+    /// Taken out for its errors.
+    Ejected,
+    /// Its time is over: one request may try it.
+    Returning,
+    /// That request is on its way.
+    Trying,
 }
 
 /// One request on its way to an endpoint. Dropping it ends the request's share of `in_flight`.
@@ -48,6 +84,62 @@ impl State {
     /// Counts a connection that could not be opened.
     pub fn connect_failed(&self) {
         self.connect_failures.fetch_add(1, Relaxed);
+    }
+
+    /// What the active check says.
+    pub fn checked(&self) -> Checked {
+        match self.checked.load(Relaxed) {
+            1 => Checked::Up,
+            2 => Checked::Down,
+            _ => Checked::Unknown,
+        }
+    }
+
+    /// Notes what the active check says. Returns what it said before.
+    pub fn set_checked(&self, checked: Checked) -> Checked {
+        let before = self.checked();
+        self.checked.store(checked as u8, Relaxed);
+        before
+    }
+
+    /// What real requests say.
+    pub fn standing(&self) -> Standing {
+        match self.standing.load(Relaxed) {
+            1 => Standing::Ejected,
+            2 => Standing::Returning,
+            3 => Standing::Trying,
+            _ => Standing::In,
+        }
+    }
+
+    /// Changes the standing if it is `from`. False: it is another.
+    pub fn turn(&self, from: Standing, to: Standing) -> bool {
+        self.standing.compare_exchange(from as u8, to as u8, Relaxed, Relaxed).is_ok()
+    }
+
+    /// Counts a real request that succeeded: it ends a row of failures.
+    pub fn succeeded(&self) {
+        self.succeeded.fetch_add(1, Relaxed);
+        // Read first: the line stays shared while all is well.
+        if self.streak.load(Relaxed) != 0 {
+            self.streak.store(0, Relaxed);
+        }
+    }
+
+    /// Counts a real request that failed. Returns how many did in a row.
+    pub fn failed(&self) -> u32 {
+        self.failed.fetch_add(1, Relaxed);
+        self.streak.fetch_add(1, Relaxed).saturating_add(1)
+    }
+
+    /// Forgets the row of failures, as after an ejection.
+    pub fn forget_streak(&self) {
+        self.streak.store(0, Relaxed);
+    }
+
+    /// Successes and failures since this was last asked.
+    pub fn take_window(&self) -> (u32, u32) {
+        (self.succeeded.swap(0, Relaxed), self.failed.swap(0, Relaxed))
     }
 
     /// Whether an operator drains it: no new requests, in-flight ones finish.

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::value::Span;
+use crate::config::live::{CircuitBreaker, HealthCheck, OutlierDetection};
+use crate::config::value::{Name, Span};
 
 /// A set of endpoints that requests are balanced over. Exactly one of `consul`, `static`, `dns`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -21,6 +22,14 @@ pub struct Cluster {
     pub dns: Option<Dns>,
     /// How one endpoint is chosen for a request.
     pub load_balancing: LoadBalancing,
+    /// Probes that are sent to every endpoint.
+    pub health_check: Option<HealthCheck>,
+    /// Takes endpoints out for what their answers to real requests are like. Default: off.
+    pub outlier_detection: Option<OutlierDetection>,
+    /// How much the cluster is asked for at once.
+    pub circuit_breaker: CircuitBreaker,
+    /// Clusters that take over while this one has too few endpoints, in this order.
+    pub failover: Vec<Name>,
     /// How long a TCP connection to an endpoint may take to open. Default 2s.
     pub connect_timeout: Option<Span>,
 }
@@ -98,6 +107,21 @@ pub struct LoadBalancing {
     /// For `ring_hash` and `maglev`: what to hash. The first that is present wins; none present:
     /// random.
     pub hash: Vec<HashKey>,
+    /// For `round_robin` and `least_request`: how long a new or recovered endpoint takes to its full
+    /// share. Default: none.
+    pub slow_start: Option<Span>,
+    /// Whether endpoints of this node's own zone or datacenter are preferred.
+    pub locality: Option<Locality>,
+}
+
+/// Where this node is, so that nearer endpoints are preferred.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Locality {
+    /// Endpoints of this Consul datacenter are near.
+    pub datacenter: Option<String>,
+    /// Endpoints whose meta `zone` is this are near.
+    pub zone: Option<String>,
 }
 
 /// The balancing policies. All respect weights.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::live::{Mirror, Split};
+use crate::config::live::{Mirror, Retry, Split};
 use crate::config::value::{HostPattern, Name, Span};
 
 /// A rule that says what happens to some requests. Exactly one of `cluster`, `split`, `redirect`,
@@ -142,15 +142,6 @@ pub struct Respond {
     /// Headers of the answer, as `retry-after`.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-}
-
-/// How often a request is tried. More than the default comes in a later version.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Retry {
-    /// Tries in all, the first included: 1 or 2.
-    #[schemars(range(min = 1, max = 2))]
-    pub attempts: u8,
 }
 
 /// A change of the path before it goes upstream. Either `prefix`, or `regex` and `to`.

@@ -1,0 +1,107 @@
+//! The facts about a whole cluster that outlive snapshots: what is on its way, and how many of its
+//! endpoints are ejected. Atomics, as [`State`](crate::endpoint::State).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// The live state of one cluster.
+#[derive(Debug, Default)]
+pub struct Pool {
+    requests: AtomicU32,
+    retries: AtomicU32,
+    ejected: AtomicU32,
+}
+
+/// One of something, counted in a pool until it is dropped.
+#[derive(Debug)]
+pub struct Permit {
+    pool: Arc<Pool>,
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Request,
+    Retry,
+}
+
+// === impl Pool ===
+
+impl Pool {
+    /// Requests on their way to the cluster.
+    pub fn requests(&self) -> u32 {
+        self.requests.load(Relaxed)
+    }
+
+    /// Tries after the first on their way.
+    pub fn retries(&self) -> u32 {
+        self.retries.load(Relaxed)
+    }
+
+    /// Endpoints that are ejected.
+    pub fn ejected(&self) -> u32 {
+        self.ejected.load(Relaxed)
+    }
+
+    /// Counts a request in, if fewer than `limit` are. None: the limit is reached.
+    pub fn request(self: &Arc<Self>, limit: u32) -> Option<Permit> {
+        take(&self.requests, limit).then(|| Permit { pool: self.clone(), what: What::Request })
+    }
+
+    /// Counts a try after the first in, if fewer than `limit` are.
+    pub fn retry(self: &Arc<Self>, limit: u32) -> Option<Permit> {
+        take(&self.retries, limit).then(|| Permit { pool: self.clone(), what: What::Retry })
+    }
+
+    /// Counts one more ejected endpoint, if `allowed` says so of the number before. Two that race for
+    /// the last place do not both get it.
+    pub fn eject(&self, allowed: impl Fn(u32) -> bool) -> bool {
+        self.ejected.fetch_update(Relaxed, Relaxed, |ejected| allowed(ejected).then_some(ejected + 1)).is_ok()
+    }
+
+    /// Sets how many are ejected, as the one who sees them all has counted.
+    pub fn set_ejected(&self, ejected: u32) {
+        self.ejected.store(ejected, Relaxed);
+    }
+}
+
+fn take(counter: &AtomicU32, limit: u32) -> bool {
+    counter.fetch_update(Relaxed, Relaxed, |count| (count < limit).then(|| count + 1)).is_ok()
+}
+
+// === impl Permit ===
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let counter = match self.what {
+            What::Request => &self.pool.requests,
+            What::Retry => &self.pool.retries,
+        };
+        counter.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permits_are_bounded_and_given_back() {
+        let pool = Arc::new(Pool::default());
+        let one = pool.request(2);
+        let two = pool.request(2);
+        assert!(one.is_some() && two.is_some() && pool.request(2).is_none());
+        drop(one);
+        assert_eq!(pool.requests(), 1);
+        assert!(pool.request(2).is_some() && pool.retry(0).is_none());
+    }
+
+    #[test]
+    fn ejections_ask_the_rule() {
+        let pool = Pool::default();
+        assert!(pool.eject(|ejected| ejected < 1));
+        assert!(!pool.eject(|ejected| ejected < 1));
+        pool.set_ejected(0);
+        assert!(pool.eject(|ejected| ejected < 1));
+    }
+}
