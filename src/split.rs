@@ -21,7 +21,11 @@ pub mod cookie;
 pub mod key;
 pub mod moves;
 pub mod rendezvous;
+pub mod sample;
 pub mod weights;
+
+#[doc = include_str!("split/vectors.md")]
+pub mod vectors {}
 
 #[cfg(test)]
 mod tests;
