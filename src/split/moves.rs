@@ -16,9 +16,9 @@
 //! the maximum is `w_i` for the one and `w'_j r` for the other. It is piecewise linear, so that its
 //! integral up to each bound is a short sum, and each pair costs one subtraction.
 //!
-//! Worth knowing of the figures: with two variants, or if all that lose do so in one proportion and
-//! so do all that gain, no scheme could move fewer keys. Else a little more moves than the shares
-//! themselves differ by, since a variant in the middle gives to some and takes from others.
+//! Worth knowing of the figures: no scheme could move fewer keys if `w' / w` has only two values, as
+//! always with two variants, and in 80/10/10 to 60/20/20. Else a little more moves than the shares
+//! themselves differ by, since a variant in the middle gives to one side and takes from the other.
 //!
 //! It is about keys as many as there may be. The share of a site's *requests* that moves is another
 //! one, since clients differ in how much they ask for.

@@ -123,7 +123,7 @@ fn a_new_window_has_room_for_every_unit() {
         }
         lost += 4000 - sample.units()[0];
     }
-    assert!(lost <= 20, "{lost} of 800,000 were lost");
+    assert!(lost <= 30, "{lost} of 800,000 were lost");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn threads_that_fill_windows_keep_their_size() {
                     if key >= KEYS {
                         break;
                     }
-                    sample.record((key % 4 != 0).then(|| unit(&key.to_le_bytes())), key % 2);
+                    sample.record((!key.is_multiple_of(4)).then(|| unit(&key.to_le_bytes())), key % 2);
                 }
             });
         }
