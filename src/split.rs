@@ -16,10 +16,16 @@
 //!
 //! Weights are not part of a [`Split`]: they change at run time, see [`weights`].
 
+pub mod chi_square;
 pub mod cookie;
 pub mod key;
+pub mod moves;
 pub mod rendezvous;
+pub mod sample;
 pub mod weights;
+
+#[doc = include_str!("split/vectors.md")]
+pub mod vectors {}
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,8 @@ use serde_json::json;
 
 use super::*;
 
+mod vectors;
+
 /// A split with the key `x-user` over variants `a`, `b`, ... of these weights.
 fn split(weights: &[u64], seed: &str) -> (Split, Weights) {
     let names: Vec<String> = (b'a'..).take(weights.len()).map(|b| char::from(b).to_string()).collect();
