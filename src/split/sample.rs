@@ -108,7 +108,7 @@ impl Sample {
         }
     }
 
-    /// Sees a request. `unit`: [`unit`] of its key, or None if it had no key.
+    /// Sees a request. `unit`: the [`unit()`] of its key, or None if it had no key.
     pub fn record(&self, unit: Option<u64>, variant: usize) {
         if variant >= self.variants {
             return;
