@@ -16,10 +16,16 @@
 //!
 //! Weights are not part of a [`Split`]: they change at run time, see [`weights`].
 
+pub mod chi_square;
 pub mod cookie;
 pub mod key;
+pub mod moves;
 pub mod rendezvous;
+pub mod sample;
 pub mod weights;
+
+#[doc = include_str!("split/vectors.md")]
+pub mod vectors {}
 
 #[cfg(test)]
 mod tests;
@@ -71,6 +77,8 @@ pub enum Assignment {
     Variant {
         index: usize,
         reason: Reason,
+        /// Who was assigned, for the [`sample`]-ratio check. None: the request has no key.
+        unit: Option<u64>,
     },
     /// All weights are 0.
     Drained,
@@ -145,19 +153,19 @@ impl Split {
     ) -> Assignment {
         let because = |reason| if excluded.is_empty() { reason } else { Reason::Shifted };
         if let Some(index) = self.forced(request).filter(|index| !excluded.has(*index)) {
-            return Assignment::Variant { index, reason: because(Reason::Override) };
+            return Assignment::Variant { index, reason: because(Reason::Override), unit: None };
         }
         let rate = |index: usize| if excluded.has(index) { 0.0 } else { weights.rates()[index] };
-        let (chosen, reason) = match self.key.find(request.headers, request.query, source) {
+        let (chosen, reason, unit) = match self.key.find(request.headers, request.query, source) {
             Some(found) => {
                 let mut draw = Draw::new(weights.seed.as_bytes(), found.bytes());
                 let candidates = self.variants.iter().enumerate().map(|(i, v)| (v.name.as_str(), rate(i)));
-                (rendezvous::choose(&mut draw, candidates), Reason::Key)
+                (rendezvous::choose(&mut draw, candidates), Reason::Key, Some(sample::unit(found.bytes())))
             }
-            None => (throw(self.variants.len(), rate, rng), Reason::Random),
+            None => (throw(self.variants.len(), rate, rng), Reason::Random, None),
         };
         match chosen {
-            Some(index) => Assignment::Variant { index, reason: because(reason) },
+            Some(index) => Assignment::Variant { index, reason: because(reason), unit },
             None if weights.total() > 0.0 => Assignment::Exhausted,
             None => Assignment::Drained,
         }

@@ -66,6 +66,8 @@ pub(crate) struct Assigned {
     /// Of the variant.
     pub(crate) index: usize,
     pub(crate) reason: Reason,
+    /// Who was assigned, for the sample-ratio check.
+    pub(crate) unit: Option<u64>,
     /// The variants that turned out to be unusable.
     pub(crate) excluded: Excluded,
 }

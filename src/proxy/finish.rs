@@ -10,8 +10,8 @@ use crate::observe::Flag;
 use crate::observe::access::Record;
 use crate::proxy::Proxy;
 use crate::proxy::accept::REQUEST_ID;
-use crate::proxy::ctx::{Assigned, RequestCtx, now};
-use crate::proxy::tap;
+use crate::proxy::ctx::{RequestCtx, now};
+use crate::proxy::{tap, variant};
 
 impl Proxy {
     pub(crate) fn finish(&self, session: &mut Session, ctx: &mut RequestCtx) {
@@ -25,11 +25,7 @@ impl Proxy {
         let written = session.response_written().map(|header| header.status.as_u16());
         let status = ctx.status.or(written).unwrap_or(0);
         let metrics = ctx.route().map_or(&snapshot.table.unrouted, |route| match ctx.variant {
-            Some(Assigned { index, reason, .. }) => {
-                let variant = &route.variants[index];
-                variant.assigned[reason as usize].inc();
-                &variant.requests
-            }
+            Some(assigned) => variant::count(route, assigned, snapshot),
             None => &route.metrics,
         });
         metrics.record(ctx.listener, status, duration, ctx.ttfb, ctx.flag);

@@ -19,11 +19,12 @@ use pingora_proxy::Session;
 
 use crate::balance::Choice;
 use crate::config::live::OnUnhealthy;
+use crate::observe::metrics::RouteMetrics;
 use crate::proxy::ctx::{Assigned, RequestCtx};
 use crate::route::RequestView;
-use crate::snapshot::{Action, Snapshot, Target};
+use crate::snapshot::{Action, Route, Snapshot, Target};
 use crate::split::cookie::{self, Minted};
-use crate::split::{Assignment, Excluded, Split, Weights};
+use crate::split::{Assignment, Excluded, Reason, Split, Weights};
 
 /// Names the variant to the endpoint and, if asked, to the client.
 pub(super) static VARIANT: HeaderName = HeaderName::from_static("x-tidegate-variant");
@@ -107,8 +108,8 @@ fn decide(
         headers: &request.headers,
     };
     match split.assign(weights, &view, source(session), excluded, rng) {
-        Assignment::Variant { index, reason } => {
-            ctx.variant = Some(Assigned { index, reason, excluded });
+        Assignment::Variant { index, reason, unit } => {
+            ctx.variant = Some(Assigned { index, reason, unit, excluded });
             ctx.cluster = Some(split.variants[index].cluster);
             true
         }
@@ -132,6 +133,20 @@ fn mint(session: &mut Session, ctx: &mut RequestCtx, split: &Split) {
     let Ok(all) = HeaderValue::from_bytes(&all) else { return };
     let _ = session.req_header_mut().insert_header(header::COOKIE, all);
     ctx.minted = Some(set);
+}
+
+/// Counts the assignment, once the request is over: it may have been shifted until then.
+pub(super) fn count<'a>(route: &'a Route, assigned: Assigned, snapshot: &Snapshot) -> &'a RouteMetrics {
+    let Assigned { index, reason, unit, .. } = assigned;
+    let variant = &route.variants[index];
+    variant.assigned[reason as usize].inc();
+    if let Action::Forward(forward) = &route.action
+        && let Target::Split { index: split, .. } = &forward.target
+        && reason != Reason::Override
+    {
+        snapshot.splits[*split].sample.record(unit, index);
+    }
+    &variant.requests
 }
 
 fn split_of<'a>(ctx: &RequestCtx, snapshot: &'a Snapshot) -> Option<(&'a Split, &'a Weights)> {

@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::Name;
 use crate::config::live;
+use crate::split::sample::Sample;
 use crate::split::{Origin, Standing, Weights};
 
 /// What one split serves with.
@@ -22,6 +23,8 @@ pub struct Serving {
     pub standing: Standing,
     /// What of it is not served as it was said, and why.
     pub problem: Option<String>,
+    /// Who got what, under these weights.
+    pub sample: Arc<Sample>,
     /// A hash of what requests can notice, for the snapshot's digest.
     pub digest: u64,
 }
@@ -42,17 +45,19 @@ impl Serving {
             None => (Weights::of_file(route, split), None),
         };
         let names = || split.variants.iter().map(|variant| &variant.name);
-        let alike = |old: &&Arc<Self>| {
-            old.weights == weights && old.standing == standing && names().eq(old.variants.iter())
-        };
-        if let Some(old) = previous.filter(alike) {
+        let alike = |old: &&Arc<Self>| old.weights == weights && names().eq(old.variants.iter());
+        let previous = previous.filter(alike);
+        if let Some(old) = previous.filter(|old| old.standing == standing) {
             return old.clone();
         }
+        let sample =
+            previous.map_or_else(|| Arc::new(Sample::new(names().count())), |old| old.sample.clone());
         let noticed = (route, &*weights.seed, weights.values());
         Arc::new(Self {
             route: route.clone(),
             digest: xxh3_64(format!("{noticed:?}").as_bytes()),
             variants: names().cloned().collect(),
+            sample,
             problem: standing.problem.clone().or(unfit),
             weights,
             standing,

@@ -6,6 +6,8 @@ use serde_json::json;
 
 use super::*;
 
+mod vectors;
+
 /// A split with the key `x-user` over variants `a`, `b`, ... of these weights.
 fn split(weights: &[u64], seed: &str) -> (Split, Weights) {
     let names: Vec<String> = (b'a'..).take(weights.len()).map(|b| char::from(b).to_string()).collect();
@@ -33,7 +35,7 @@ fn with(name: &'static str, value: &str) -> HeaderMap {
 /// The variants of the keys `user-0` to `user-{count}`.
 fn assigned(split: &(Split, Weights), count: usize) -> Vec<usize> {
     let variant = |n| match decide(split, &with("x-user", &format!("user-{n}")), Excluded::default(), 0) {
-        Assignment::Variant { index, reason: Reason::Key } => index,
+        Assignment::Variant { index, reason: Reason::Key, .. } => index,
         other => panic!("{other:?}"),
     };
     (0..count).map(variant).collect()
@@ -111,7 +113,7 @@ fn without_a_key_the_dice_decide_by_weight() {
     let mut counts = [0; 3];
     for dice in 0..40_000 {
         match decide(&split, &HeaderMap::new(), Excluded::default(), dice) {
-            Assignment::Variant { index, reason: Reason::Random } => counts[index] += 1,
+            Assignment::Variant { index, reason: Reason::Random, .. } => counts[index] += 1,
             other => panic!("{other:?}"),
         }
     }
@@ -121,11 +123,11 @@ fn without_a_key_the_dice_decide_by_weight() {
 #[test]
 fn an_override_wins_over_key_and_weight() {
     let split = split(&[0, 1], "s");
-    let forced = Assignment::Variant { index: 0, reason: Reason::Override };
+    let forced = Assignment::Variant { index: 0, reason: Reason::Override, unit: None };
     assert_eq!(decide(&split, &with("x-force", "a"), Excluded::default(), 0), forced);
     let mut excluded = Excluded::default();
     excluded.add(0);
-    let shifted = Assignment::Variant { index: 1, reason: Reason::Shifted };
+    let shifted = Assignment::Variant { index: 1, reason: Reason::Shifted, unit: None };
     assert_eq!(decide(&split, &with("x-force", "a"), excluded, 0), shifted);
 }
 
@@ -170,7 +172,7 @@ proptest! {
         excluded.add(out);
         let user = with("x-user", &key);
         let (first, then) = (decide(&split, &user, Excluded::default(), 0), decide(&split, &user, excluded, 0));
-        let (Assignment::Variant { index: first, .. }, Assignment::Variant { index: then, reason }) = (first, then)
+        let (Assignment::Variant { index: first, .. }, Assignment::Variant { index: then, reason, .. }) = (first, then)
         else { return Err(TestCaseError::fail("nothing was assigned")) };
         prop_assert!(reason == Reason::Shifted && then != out);
         prop_assert!(first == out || first == then);

@@ -1,7 +1,7 @@
 //! What a scrape of the metrics brings from the snapshot.
 
 use crate::endpoint::Endpoint;
-use crate::observe::metrics::split::{SplitSample, VariantSample};
+use crate::observe::metrics::split::{RatioSample, SplitSample, VariantSample};
 use crate::observe::metrics::{EndpointSample, EndpointState};
 use crate::snapshot::{Serving, Snapshot};
 
@@ -15,14 +15,21 @@ pub(super) fn splits(snapshot: &Snapshot) -> Vec<SplitSample<'_>> {
 
 fn split(serving: &Serving) -> SplitSample<'_> {
     let variants = serving.variants.iter().zip(serving.weights.values());
+    let verdict = serving.sample.verdict(&serving.weights.shares());
+    let units = |index: usize| verdict.as_ref().map(|verdict| verdict.units[index]);
     SplitSample {
         route: serving.route.as_str(),
         origin: serving.origin().as_str(),
         epoch: serving.epoch(),
         problem: serving.problem.is_some(),
         variants: variants
-            .map(|(name, weight)| VariantSample { name: name.as_str(), weight: *weight, units: None })
+            .enumerate()
+            .map(|(i, (name, weight))| VariantSample {
+                name: name.as_str(),
+                weight: *weight,
+                units: units(i),
+            })
             .collect(),
-        ratio: None,
+        ratio: verdict.as_ref().map(|v| RatioSample { chi_square: v.chi_square, p_value: v.p_value }),
     }
 }

@@ -87,7 +87,7 @@ impl SplitExplanation {
         let decided = decide(split, serving, &variants, request, ip);
         let random = found.is_none() && forced.is_none();
         let (chosen, reason) = match decided {
-            Assignment::Variant { index, reason } => ((!random).then_some(index), Some(reason)),
+            Assignment::Variant { index, reason, .. } => ((!random).then_some(index), Some(reason)),
             Assignment::Drained | Assignment::Exhausted => (None, None),
         };
         Self {
