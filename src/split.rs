@@ -16,8 +16,10 @@
 //!
 //! Weights are not part of a [`Split`]: they change at run time, see [`weights`].
 
+pub mod chi_square;
 pub mod cookie;
 pub mod key;
+pub mod moves;
 pub mod rendezvous;
 pub mod weights;
 
