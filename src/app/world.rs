@@ -3,6 +3,9 @@
 //! Every answer is made from the snapshot that requests use and the states that they change;
 //! nothing is kept beside.
 
+mod splits;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -16,6 +19,7 @@ use crate::admin::world::{DrainError, ReloadError, Reloaded};
 use crate::cluster::Cluster;
 use crate::config::{Boot, Config, Name, live};
 use crate::control::ready::Ready;
+use crate::control::weights::{self, Refused};
 use crate::control::{self, Applied, Inbox};
 use crate::discovery::Statuses;
 use crate::discovery::keep::LastError;
@@ -69,6 +73,22 @@ impl World for Process {
 
     fn cluster(&self, name: &str) -> Option<view::Cluster> {
         self.cell.load().cluster(name).map(|cluster| show_cluster(cluster))
+    }
+
+    fn splits(&self) -> Vec<view::Split> {
+        splits::all(&self.cell.load())
+    }
+
+    fn split(&self, route: &str) -> Result<view::Split, Refused> {
+        splits::one(&self.cell.load(), route)
+    }
+
+    fn preview(&self, route: &str, weights: &BTreeMap<Name, u64>) -> Result<view::Preview, Refused> {
+        splits::preview(&self.cell.load(), route, weights)
+    }
+
+    async fn set_weights(&self, request: weights::Request) -> Result<weights::Done, Refused> {
+        self.inbox.weights(request).await
     }
 
     fn sources(&self) -> Vec<view::Source> {
