@@ -69,7 +69,7 @@ impl Ledger {
     pub fn restored(stored: Stored, prefix: Option<&str>) -> Self {
         let mut ledger = Self { overlay: stored.splits, ..Self::default() };
         ledger.watch(prefix);
-        let kept = stored.fleet.filter(|kept| Some(kept.prefix.as_str()) == prefix);
+        let kept = stored.fleet.filter(|kept| Some(&kept.prefix) == ledger.fleet.prefix.as_ref());
         // Taken as said, until the source says otherwise.
         let good = kept.map(|kept| kept.splits).unwrap_or_default();
         ledger.fleet.said = good.iter().map(|(route, said)| (route.clone(), of_fleet(said))).collect();
@@ -87,6 +87,11 @@ impl Ledger {
         Stored { splits: self.overlay.clone(), fleet }
     }
 
+    /// The last good documents of the fleet, and the prefix that they come from.
+    pub fn known(&self) -> Option<(&str, &BTreeMap<Name, Amendment>)> {
+        self.fleet.prefix.as_deref().map(|prefix| (prefix, &self.fleet.good))
+    }
+
     /// Enters what an operator of this node said of a route.
     pub fn set(&mut self, route: Name, amendment: Amendment) {
         self.overlay.insert(route, amendment);
@@ -94,6 +99,7 @@ impl Ledger {
 
     /// Follows the config that serves: documents that come from elsewhere now are forgotten.
     pub fn watch(&mut self, prefix: Option<&str>) {
+        let prefix = prefix.map(bare);
         if self.fleet.prefix.as_deref() != prefix {
             self.fleet = Fleet { prefix: prefix.map(str::to_owned), ..Fleet::default() };
             if let Some((from, said)) = self.early.take().filter(|(from, _)| Some(from.as_str()) == prefix) {
@@ -106,6 +112,7 @@ impl Ledger {
     /// problem and no amendment is a document that could not be read. Judge them afterwards.
     /// `prefix`: where they come from; a source may be a config ahead or behind.
     pub fn fleet(&mut self, prefix: &str, said: BTreeMap<Name, Standing>) {
+        let prefix = bare(prefix);
         if self.fleet.prefix.as_deref() != Some(prefix) {
             self.early = Some((prefix.to_owned(), said));
             return;
@@ -141,6 +148,11 @@ impl Ledger {
             (None, None) => Standing { problem, ..Standing::default() },
         }
     }
+}
+
+/// `tidegate/splits/` and `tidegate/splits` are one place.
+fn bare(prefix: &str) -> &str {
+    prefix.trim_matches('/')
 }
 
 fn of_fleet(amendment: &Amendment) -> Standing {

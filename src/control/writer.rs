@@ -92,6 +92,11 @@ impl Writer {
         self.wanted.subscribe()
     }
 
+    /// What stands over the file's weights at the start, for those that follow the fleet's documents.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// Serves changes until `stop` turns true. `started` is called once, when the first snapshot is
     /// published.
     pub async fn run(

@@ -100,11 +100,17 @@ fn documents_belong_to_their_prefix() {
     let mut ledger = Ledger::restored(Stored::default(), Some("p"));
     heard(&mut ledger, &live, &[("r", document("a", 3, 1))]);
     let stored = ledger.stored();
-    for (prefix, origin) in [(Some("p"), Origin::ConsulKv), (Some("q"), Origin::File), (None, Origin::File)] {
+    for (prefix, origin) in [
+        (Some("p"), Origin::ConsulKv),
+        (Some("/p/"), Origin::ConsulKv),
+        (Some("q"), Origin::File),
+        (None, Origin::File),
+    ] {
         let mut restored = Ledger::restored(stored.clone(), prefix);
         restored.judge(&live);
         assert_eq!(restored.standing(&name("r")).origin, origin, "{prefix:?}");
     }
+    assert_eq!(ledger.known().map(|(prefix, good)| (prefix, good.len())), Some(("p", 1)));
     // The source may be a config ahead.
     ledger.fleet("q", [(name("r"), document("a", 4, 9))].into());
     ledger.judge(&live);

@@ -27,6 +27,7 @@ impl Writer {
     /// comes from where it is safe.
     pub(super) fn documents(&mut self, prefix: &str, said: BTreeMap<Name, Standing>) {
         self.ledger.fleet(prefix, said);
+        self.desk.stale = self.desk.dir.is_some();
         let Some(plan) = &self.serving else { return };
         self.ledger.judge(&plan.live);
         let before = self.cell.load();
@@ -41,7 +42,6 @@ impl Writer {
         if !told.is_empty() {
             self.publish(None, format!("consul_kv: {}", told.join(", ")));
         }
-        self.desk.stale = self.desk.dir.is_some();
         self.next_weights();
     }
 
@@ -131,3 +131,6 @@ fn unix_now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
 }
+
+#[cfg(test)]
+mod tests;
