@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::live;
 
 fn live(routes: &[(&str, &[&str])]) -> Live {
     let routes: Vec<_> = routes
@@ -13,10 +14,9 @@ fn live(routes: &[(&str, &[&str])]) -> Live {
             serde_json::json!({"name": route, "split": {"variants": variants}})
         })
         .collect();
-    let mut live = Live::default();
-    live.routes = serde_json::from_value(serde_json::Value::Array(routes)).unwrap();
-    live.splits.consul_kv = Some("p".into());
-    live
+    let splits = live::Splits { consul_kv: Some("p".into()) };
+    let routes = serde_json::from_value(serde_json::Value::Array(routes)).unwrap();
+    Live { routes, splits, ..Live::default() }
 }
 
 fn name(text: &str) -> Name {
