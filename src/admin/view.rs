@@ -2,6 +2,8 @@
 //!
 //! Keys are part of the API: add, but do not rename. Durations are in seconds, as in the metrics.
 
+mod split;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use crate::config::live::{Match, Policy};
 use crate::endpoint::{Labels, Registry};
 use crate::observe::access::line::rfc3339;
 use crate::observe::metrics::EndpointState;
+
+pub use self::split::{Move, Preview, SampleRatio, Split, Variant};
 
 /// `/v1/snapshot`.
 #[derive(Clone, Debug, Serialize)]

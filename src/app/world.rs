@@ -4,7 +4,9 @@
 //! nothing is kept beside.
 
 mod sample;
+mod splits;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ use crate::admin::world::{DrainError, ReloadError, Reloaded};
 use crate::cluster::Cluster;
 use crate::config::{Boot, Config, Name, live};
 use crate::control::ready::Ready;
+use crate::control::weights::{self, Refused};
 use crate::control::{self, Applied, Inbox};
 use crate::discovery::Statuses;
 use crate::discovery::keep::LastError;
@@ -71,6 +74,22 @@ impl World for Process {
 
     fn cluster(&self, name: &str) -> Option<view::Cluster> {
         self.cell.load().cluster(name).map(|cluster| show_cluster(cluster))
+    }
+
+    fn splits(&self) -> Vec<view::Split> {
+        splits::all(&self.cell.load())
+    }
+
+    fn split(&self, route: &str) -> Result<view::Split, Refused> {
+        splits::one(&self.cell.load(), route)
+    }
+
+    fn preview(&self, route: &str, weights: &BTreeMap<Name, u64>) -> Result<view::Preview, Refused> {
+        splits::preview(&self.cell.load(), route, weights)
+    }
+
+    async fn set_weights(&self, request: weights::Request) -> Result<weights::Done, Refused> {
+        self.inbox.weights(request).await
     }
 
     fn sources(&self) -> Vec<view::Source> {
