@@ -256,7 +256,7 @@ function variantRow(variant, total) {
   const share = total > 0 ? variant.weight / total : 0;
   const weight = make("span", {}, variant.weight);
   if (Number.isInteger(variant.file_weight) && variant.file_weight !== variant.weight) {
-    weight.prepend(make("span", { class: "quiet" }, `file: ${variant.file_weight}  `));
+    weight.prepend(make("span", { class: "quiet" }, `file ${variant.file_weight} → `));
   }
   const health = variant.available === 0 ? "bad" : variant.available < variant.endpoints ? "warn" : "good";
   const assigned = Object.values(variant.assigned || {}).reduce((sum, count) => sum + count, 0);
@@ -265,7 +265,7 @@ function variantRow(variant, total) {
     cell("Cluster", make("a", { href: `#cluster-${variant.cluster}` }, variant.cluster)),
     cell("Weight", weight, "number"),
     cell("Share", `${(share * 100).toFixed(1)} %`, "number"),
-    cell("", make("meter", { min: 0, max: 1, value: share, "aria-label": `share of ${variant.name}` })),
+    cell("", make("progress", { max: 1, value: share, "aria-label": `share of ${variant.name}` })),
     cell("Available", pill(health, `${variant.available} of ${variant.endpoints}`)),
     cell("Assigned", assigned.toLocaleString("en"), "number"));
   row.title = Object.entries(variant.assigned || {}).map(([reason, count]) => `${reason} ${count}`).join(", ");
