@@ -45,7 +45,9 @@ async fn list_shows_what_serves() {
     let fake = Fake::start(&[]).await;
     let all = run(&fake, "list").await;
     assert_eq!(all.code, Some(0), "{all:?}");
-    for expected in ["shop  seed shop, key: header x-user-id", "weights from file, epoch 0", "90.0 %", "2 of 2"] {
+    for expected in
+        ["shop  seed shop, key: header x-user-id", "weights from file, epoch 0", "90.0 %", "2 of 2"]
+    {
         assert!(all.out.contains(expected), "{expected}: {}", all.out);
     }
     assert_eq!(run(&fake, "list shop").await.out, all.out);
@@ -54,7 +56,10 @@ async fn list_shows_what_serves() {
     assert_eq!(json[0]["tell_client"], false, "as the API says it");
     let none = run(&fake, "list nowhere").await;
     assert_eq!(none.code, Some(1));
-    assert!(none.err.contains("404 Not Found: there is no such split\n  hint: `/v1/splits` lists"), "{none:?}");
+    assert!(
+        none.err.contains("404 Not Found: there is no such split\n  hint: `/v1/splits` lists"),
+        "{none:?}"
+    );
 }
 
 #[tokio::test]
@@ -83,7 +88,10 @@ async fn what_the_api_refuses_is_shown_and_changes_nothing() {
     let fake = Fake::start(&[]).await;
     let late = run(&fake, "set shop control=1 candidate=1 --if-epoch 3").await;
     assert_eq!(late.code, Some(1));
-    assert!(late.err.contains("409 Conflict: the split is at epoch 0\n  now: epoch 0, generation 40"), "{late:?}");
+    assert!(
+        late.err.contains("409 Conflict: the split is at epoch 0\n  now: epoch 0, generation 40"),
+        "{late:?}"
+    );
     let typo = run(&fake, "set shop contrl=1").await;
     assert_eq!(typo.code, Some(1));
     assert!(typo.err.contains("route shop has no variant `contrl`; did you mean `control`?"), "{typo:?}");

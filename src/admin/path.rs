@@ -18,6 +18,7 @@ pub(super) enum Page {
     Routes,
     Clusters,
     Cluster,
+    Splits,
     Sources,
     Config,
     Explain,
@@ -33,7 +34,7 @@ pub(super) struct Found {
 }
 
 /// Path, page, and what it is in a sentence.
-const TABLE: [(&str, Page, &str); 16] = [
+const TABLE: [(&str, Page, &str); 17] = [
     ("/", Page::Dashboard, "the dashboard"),
     ("/ui/app.js", Page::Script, "its script"),
     ("/ui/style.css", Page::Style, "its style"),
@@ -44,6 +45,7 @@ const TABLE: [(&str, Page, &str); 16] = [
     ("/v1/routes", Page::Routes, "the routes"),
     ("/v1/clusters", Page::Clusters, "the clusters with their endpoints"),
     ("/v1/clusters/{name}", Page::Cluster, "one cluster"),
+    ("/v1/splits", Page::Splits, "the splits: weights that serve, where they come from, how traffic fits"),
     ("/v1/sources", Page::Sources, "where endpoints come from: age, errors, what is held"),
     ("/v1/config", Page::Config, "the config that serves, secrets hidden"),
     ("/v1/explain", Page::Explain, "which route a request takes and why: {method, url, headers, ip}"),

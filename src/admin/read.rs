@@ -29,6 +29,8 @@ pub(super) fn answer(world: &dyn World, page: Page, names: &[String]) -> Result<
         Page::Routes => Answer::json(ok, &world.routes()),
         Page::Clusters => Answer::json(ok, &world.clusters()),
         Page::Cluster => cluster(world, names.first().map_or("", String::as_str))?,
+        // The page asks for it, and hides what is not there.
+        Page::Splits => return Err(Refusal::new(StatusCode::NOT_FOUND, "splits are not shown here")),
         Page::Sources => Answer::json(ok, &world.sources()),
         Page::Config => Answer::json(ok, &world.config()),
         // The caller has compared the method with the page's.

@@ -57,7 +57,10 @@ impl Fake {
             while let Ok((stream, _)) = listener.accept().await {
                 let shared = shared.clone();
                 let service = hyper::service::service_fn(move |r| answer(shared.clone(), r));
-                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service),
+                );
             }
         });
         Self { addr, state, task }

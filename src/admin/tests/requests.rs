@@ -88,7 +88,7 @@ async fn a_connection_is_used_again() {
 #[tokio::test]
 async fn other_paths_and_methods_say_what_there_is() {
     let (_, admin) = start().await;
-    let unknown = get(admin, "/v1/splits").await;
+    let unknown = get(admin, "/v1/nowhere").await;
     assert_eq!(unknown.status, 404);
     let paths = unknown.json()["paths"].as_array().unwrap().len();
     assert!(paths >= 14 && unknown.body.contains("POST /v1/reload"), "{}", unknown.body);
