@@ -149,7 +149,12 @@ async fn shift_does_not_overwrite_somebody_else() {
     let fake = Fake::start(&[(4, Twist::Overtaken)]).await;
     let shift = run(&fake, "shift shop control=50 candidate=50 --over 1s --every 100ms").await;
     assert_eq!(shift.code, Some(1), "{shift:?}");
-    assert!(shift.err.contains("somebody else changed the split of shop, so the shift stops"), "{shift:?}");
+    assert!(
+        shift
+            .err
+            .contains("the split of shop is not as the shift left it, so the shift stops: somebody else"),
+        "{shift:?}"
+    );
     assert!(shift.err.contains("overlay, epoch 4, by bob@there: an incident"), "{shift:?}");
     assert_eq!((fake.weights(), fake.taken().len()), (vec![1, 1], 3));
 }

@@ -18,6 +18,7 @@ mod wire;
 mod words;
 
 use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::cli::admin::{Admin, Failure, block_on};
@@ -52,6 +53,11 @@ pub(super) fn run(args: &Args) -> ExitCode {
 fn failed(failure: &Failure) -> ExitCode {
     say_wrong(failure);
     ExitCode::FAILURE
+}
+
+/// Says on stdout what was found or done. A reader that goes away early, as `head` does, is no failure.
+fn say(text: &str) {
+    let _ = io::stdout().lock().write_all(text.as_bytes());
 }
 
 /// Says on stderr what is wrong.

@@ -82,7 +82,7 @@ pub(super) struct Shift {
     #[arg(required = true, value_name = "NAME=WEIGHT")]
     pub(super) targets: Vec<Target>,
     /// How long it takes, as 30s, 10m or 2h
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = pace)]
     pub(super) over: Span,
     /// The time between two steps, at least 100ms
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = pace)]
@@ -122,7 +122,9 @@ pub(super) struct Target {
 fn pace(text: &str) -> Result<Span, String> {
     let span: Span = text.parse().map_err(|e| format!("{e}"))?;
     if span.0 < SHORTEST {
-        return Err("steps need at least 100ms between them; write it as 500ms, 1s or 30s".into());
+        return Err(format!(
+            "{span} is too short: a step takes at least 100ms; write it as 500ms, 1s or 10m"
+        ));
     }
     Ok(span)
 }
@@ -223,6 +225,7 @@ mod tests {
             ("preview shop a=1 b=1 a=2", "`a` is named twice"),
             ("shift shop a=1 --over 10", "is not a duration"),
             ("shift shop a=1 --over 10s --every 1ms", "at least 100ms"),
+            ("shift shop a=1 --over 0s", "at least 100ms"),
             ("shift shop a=1", "--over <TIME>"),
             ("set shop", "NAME=WEIGHT"),
             ("list a/b", "is not a name"),

@@ -4,7 +4,7 @@ use crate::cli::admin::Failure;
 use crate::cli::split::args::{Reset, Set};
 use crate::cli::split::client::{Client, filled};
 use crate::cli::split::wire::{Changed, Split, Wish};
-use crate::cli::split::words;
+use crate::cli::split::{say, words};
 
 /// Gives new weights, all at once.
 pub(super) async fn set(client: &Client, args: &Set) -> Result<(), Failure> {
@@ -15,9 +15,9 @@ pub(super) async fn set(client: &Client, args: &Set) -> Result<(), Failure> {
     let if_epoch = args.if_epoch.or((!kept.is_empty()).then_some(before.epoch));
     let wish = Wish { weights: Some(&named), if_epoch, author: &client.author, why: args.why.as_deref() };
     let changed = client.put(&args.route, &wish).await?;
-    print!("{}", told(&before, &weights, changed));
+    say(&told(&before, &weights, changed));
     if !kept.is_empty() {
-        println!("{}", words::kept(&kept));
+        say(&format!("{}\n", words::kept(&kept)));
     }
     Ok(())
 }
@@ -28,7 +28,7 @@ pub(super) async fn reset(client: &Client, args: &Reset) -> Result<(), Failure> 
     let wish = Wish { weights: None, if_epoch: None, author: &client.author, why: args.why.as_deref() };
     let changed = client.reset(&args.route, &wish).await?;
     let after = client.one(&args.route).await?;
-    print!("{}", told(&before, &after.weights(), changed));
+    say(&told(&before, &after.weights(), changed));
     Ok(())
 }
 

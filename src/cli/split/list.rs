@@ -8,7 +8,7 @@ use crate::cli::split::args::List;
 use crate::cli::split::client::Client;
 use crate::cli::split::shift::wall_clock;
 use crate::cli::split::wire::{Split, Variant};
-use crate::cli::split::words;
+use crate::cli::split::{say, words};
 
 /// Counts that are so unlikely under the weights do not come from them.
 const BROKEN: f64 = 0.001;
@@ -16,14 +16,14 @@ const BROKEN: f64 = 0.001;
 /// Runs the command.
 pub(super) async fn run(client: &Client, args: &List) -> Result<(), Failure> {
     if args.json {
-        println!("{:#}", client.raw(args.route.as_ref()).await?);
+        say(&format!("{:#}\n", client.raw(args.route.as_ref()).await?));
         return Ok(());
     }
     let splits = match &args.route {
         Some(route) => vec![client.one(route).await?],
         None => client.all().await?,
     };
-    print!("{}", told(&splits, wall_clock()));
+    say(&told(&splits, wall_clock()));
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use crate::cli::admin::Failure;
 use crate::cli::split::args::Preview;
 use crate::cli::split::client::{Client, filled};
 use crate::cli::split::wire::{self, Split};
-use crate::cli::split::{change, words};
+use crate::cli::split::{change, say, words};
 
 /// Runs the command.
 pub(super) async fn run(client: &Client, args: &Preview) -> Result<(), Failure> {
@@ -14,9 +14,9 @@ pub(super) async fn run(client: &Client, args: &Preview) -> Result<(), Failure> 
     // As `set` would: what is not named keeps what serves.
     let (weights, kept) = filled(&split, &args.targets)?;
     let preview = client.preview(&args.route, &split.named(&weights)).await?;
-    print!("{}", told(&split, &weights, &preview));
+    say(&told(&split, &weights, &preview));
     if !kept.is_empty() {
-        println!("{}", words::kept(&kept));
+        say(&format!("{}\n", words::kept(&kept)));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! How far a shift is: a bar for people, lines for logs. Both go to stderr; what was reached in the
 //! end goes to stdout.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -23,6 +23,11 @@ pub(super) trait Show {
 pub(super) enum Progress {
     Bar(ProgressBar),
     Lines { last: Option<Instant> },
+}
+
+/// A line on stderr. That nobody reads it any more does not stop a shift.
+fn line(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 // === impl Progress ===
@@ -51,7 +56,7 @@ impl Show for Progress {
             Self::Lines { last } => {
                 if step == of || last.is_none_or(|last| last.elapsed() >= QUIET) {
                     *last = Some(Instant::now());
-                    eprintln!("{step}/{of}  {text}");
+                    line(&format!("{step}/{of}  {text}"));
                 }
             }
         }
@@ -60,7 +65,7 @@ impl Show for Progress {
     fn say(&mut self, text: &str) {
         match self {
             Self::Bar(bar) => bar.println(text),
-            Self::Lines { .. } => eprintln!("{text}"),
+            Self::Lines { .. } => line(text),
         }
     }
 }

@@ -1,4 +1,8 @@
 //! `tidegate split shift`: to new weights little by little, and what is said when it ends early.
+//!
+//! The shift lives in this command, not in the proxy: there is no plan on the server that goes on
+//! while nobody looks, and Ctrl-C is the end of it. The bad side: who closes the laptop stops it too.
+//! The weights then stay as the last step left them, which is a state like any other.
 
 mod walk;
 
@@ -15,10 +19,10 @@ use self::walk::{Desk, End};
 use crate::cli::admin::Failure;
 use crate::cli::split::args::Shift;
 use crate::cli::split::client::{Client, filled};
-use crate::cli::split::progress::Progress;
+use crate::cli::split::progress::{Progress, Show as _};
 use crate::cli::split::steps::{NoPath, Path};
 use crate::cli::split::wire::{Changed, Split, Weights, Wish};
-use crate::cli::split::{list, say_wrong, words};
+use crate::cli::split::{list, say, say_wrong, words};
 use crate::config::value::{Name, Span};
 
 /// What a shell reports of a command that Ctrl-C ended.
@@ -38,32 +42,34 @@ pub(super) async fn run(client: &Client, args: &Shift) -> Result<ExitCode, Failu
     let path = match Path::new(&split.weights(), &weights, steps(args.over.0, args.every.0)) {
         Ok(path) => path,
         Err(NoPath::Same) => {
-            println!("{}: already at {}", args.route, words::weights(&split, &weights));
+            say(&format!("{}: already at {}\n", args.route, words::weights(&split, &weights)));
             return Ok(ExitCode::SUCCESS);
         }
         Err(why) => return Err(Failure::Odd(no_path(why, args))),
     };
-    if !kept.is_empty() {
-        eprintln!("{}", words::kept(&kept));
-    }
+    // So that the last step is on time.
+    let every = args.over.0 / path.steps();
     let live = Live { client, route: &args.route, why: why(args) };
     let mut stop = std::pin::pin!(stopped()?);
     let (end, done) = {
         let mut progress = Progress::new(path.steps());
-        let every = args.over.0.min(args.every.0);
+        progress.say(&plan(&split, &weights, &path, args));
+        if !kept.is_empty() {
+            progress.say(&words::kept(&kept));
+        }
         walk::walk(&live, &split, &path, every, stop.as_mut(), &mut progress).await
     };
     if let End::Done(Changed { generation, epoch }) = end {
-        println!("{}: {}", args.route, words::weights(&split, &weights));
-        println!("generation {generation}, epoch {epoch}");
+        let serving = words::weights(&split, &weights);
+        say(&format!("{}: {serving}\ngeneration {generation}, epoch {epoch}\n", args.route));
         return Ok(ExitCode::SUCCESS);
     }
     let now = live.look().await;
-    let left = args.every.0 * (path.steps() - done);
+    let left = every * (path.steps() - done);
     let text = told(client, &end, &split, &weights, now, left);
     Ok(match end {
         End::Stopped => {
-            print!("{text}");
+            say(&text);
             ExitCode::from(INTERRUPTED)
         }
         _ => {
@@ -86,7 +92,13 @@ fn stopped() -> Result<impl Future<Output = ()>, Failure> {
     })
 }
 
-/// How many steps fit, at least one.
+/// What is about to happen.
+fn plan(split: &Split, weights: &[u64], path: &Path, args: &Shift) -> String {
+    let (from, to) = (words::weights(split, &split.weights()), words::weights(split, weights));
+    format!("{}: from {from}\n  to {to}\n  in {} steps over {}", split.route, path.steps(), args.over)
+}
+
+/// How many steps there are, at least one.
 fn steps(over: Duration, every: Duration) -> u32 {
     u32::try_from(over.as_millis().div_ceil(every.as_millis().max(1))).unwrap_or(u32::MAX).max(1)
 }
@@ -124,7 +136,8 @@ fn told(
     let mut out = match end {
         End::Stopped | End::Done(_) => "stopped\n".to_owned(),
         End::Overtaken => format!(
-            "somebody else changed the split of {route}, so the shift stops; nothing was overwritten\n"
+            "the split of {route} is not as the shift left it, so the shift stops: somebody else changed it, or \
+             the process lost its state; nothing was overwritten\n"
         ),
         End::Failed(failure) => format!("the shift of {route} stops: {failure}\n"),
     };
