@@ -12,7 +12,7 @@ pub(super) async fn set(client: &Client, args: &Set) -> Result<(), Failure> {
     let (weights, kept) = filled(&before, &args.targets)?;
     let named = before.named(&weights);
     // What was filled in is what served when we looked; it must still do so.
-    let if_epoch = args.if_epoch.or((!kept.is_empty()).then_some(before.epoch));
+    let if_epoch = args.if_epoch.or_else(|| (!kept.is_empty()).then_some(before.epoch));
     let wish = Wish { weights: Some(&named), if_epoch, author: &client.author, why: args.why.as_deref() };
     let changed = client.put(&args.route, &wish).await?;
     say(&told(&before, &weights, changed));

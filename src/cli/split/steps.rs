@@ -161,8 +161,8 @@ mod tests {
         #[test]
         fn ends_are_exact_and_everything_between_is_between((from, to) in ends(), steps in 1..2000_u32) {
             let path = path(&from, &to, steps);
-            prop_assert_eq!(path.at(0), from.clone());
-            prop_assert_eq!(path.at(path.steps()), to.clone());
+            prop_assert_eq!(&path.at(0), &from);
+            prop_assert_eq!(&path.at(path.steps()), &to);
             let inner: Vec<_> = (1..path.steps()).map(|step| path.at(step)).collect();
             for weights in &inner {
                 prop_assert!(weights.iter().all(|weight| *weight <= MAX_WEIGHT));
