@@ -40,7 +40,7 @@ fn a_list_is_read_whole_or_not_at_all() {
     for (bad, kind) in [
         ("null", "not_json"),
         ("", "truncated"),
-        (&good.replace("shop", "shop")[..30], "truncated"),
+        (&good[..20], "not_json"),
         (&format!("[{good}"), "truncated"),
         (&format!("[{good}, {{}}]"), "not_json"),
         (&format!("[{}]", good.replace("eyJ9", "e!")), "not_json"),

@@ -50,7 +50,7 @@ pub struct Setup {
 /// What is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// All documents, after an answer that may have changed them.
+    /// All documents: the first answer, and each that changed them.
     Documents(Documents),
     /// Consul answered, and nothing is new.
     Unchanged,
@@ -85,7 +85,7 @@ pub struct Document {
 }
 
 /// Follows a folder until `stop`, or until nobody listens. `known`: the documents that were good
-/// before this start. They are not told again; but a list that lacks one of them is doubted.
+/// before this start; a list that lacks one of them is doubted.
 pub async fn watch(
     setup: Setup,
     known: BTreeMap<Name, Document>,

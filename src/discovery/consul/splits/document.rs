@@ -53,13 +53,16 @@ pub fn parse(key: &str, bytes: &[u8]) -> Result<Amendment, Problem> {
     if bytes.len() > MAX_BYTES {
         return Err(whole(format!("the document has {} bytes, more than {MAX_BYTES}", bytes.len())));
     }
-    if let Err(error) = std::str::from_utf8(bytes) {
-        return Err(whole(format!("the document is not UTF-8 from byte {} on", error.valid_up_to())));
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| whole(format!("the document is not UTF-8 from byte {} on", error.valid_up_to())))?;
+    // A struct may also be read of a list, which nobody means.
+    if !text.trim_start().starts_with('{') {
+        return Err(whole("the document is not a JSON object".to_owned()));
     }
-    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let mut json = serde_json::Deserializer::from_str(text);
     let raw: Raw = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        let at = if path == "." { key.to_owned() } else { format!("{key}: {path}") };
+        let at = if matches!(path.as_str(), "." | "?") { key.to_owned() } else { format!("{key}: {path}") };
         Problem::new(at, error.into_inner().to_string()).hint(FORM)
     })?;
     json.end().map_err(|error| whole(error.to_string()))?;
@@ -131,7 +134,9 @@ fn weight(value: &Value) -> Result<u64, String> {
         (None, about) if about.fract() != 0.0 => Err(format!("the weight {number} is not whole")),
         (Some(weight), _) => Err(format!("the weight {weight} is above {MAX_WEIGHT}")),
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-        (None, about) if about > MAX_WEIGHT as f64 => Err(format!("the weight {number} is above {MAX_WEIGHT}")),
+        (None, about) if about > MAX_WEIGHT as f64 => {
+            Err(format!("the weight {number} is above {MAX_WEIGHT}"))
+        }
         (None, _) => Err(format!("the weight {number} is written as a fraction")),
     }
 }
@@ -194,9 +199,13 @@ mod tests {
         for (text, says) in [
             ("", "p/shop: the document is empty; to go back"),
             ("{", "p/shop: EOF"),
-            ("[]", "p/shop: "),
+            ("[]", "p/shop: the document is not a JSON object"),
+            (r#"[{"a": 1}, null, 0, null, null, 0]"#, "not a JSON object"),
             ("{}", "p/shop: missing field `weights`"),
-            (r#"{"weights": 3}"#, "p/shop: weights: invalid type: integer `3`, expected an object of variants"),
+            (
+                r#"{"weights": 3}"#,
+                "p/shop: weights: invalid type: integer `3`, expected an object of variants",
+            ),
             (r#"{"weights": {"a": -1}}"#, "p/shop: weights.a: the weight -1 is negative; a whole number"),
             (r#"{"weights": {"a": 0.5}}"#, "p/shop: weights.a: the weight 0.5 is not whole"),
             (r#"{"weights": {"a": 80.0}}"#, "p/shop: weights.a: the weight 80.0 is written as a fraction"),

@@ -3,6 +3,9 @@
 //!
 //! What a list shows is told at once; what it makes doubtful is looked up afterwards, so that a
 //! change never waits for another document's question.
+//!
+//! The content is looked at even where the index says that nothing changed: a token that lost its
+//! rights changes no index, and the list only becomes shorter.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +18,7 @@ use crate::consul::kv::Folder;
 use crate::discovery::consul::bucket::Bucket;
 use crate::discovery::consul::poll::{Ask, Next, Poll};
 use crate::discovery::consul::splits::picture::Picture;
-use crate::discovery::consul::splits::{Document, Event};
+use crate::discovery::consul::splits::{Document, Documents, Event};
 use crate::discovery::consul::{Timing, now};
 
 /// How long a query waits while a document could not be looked up; then it is tried again. Longer
@@ -32,6 +35,7 @@ pub(super) struct Follow {
     poll: Poll,
     picture: Picture,
     out: UnboundedSender<Event>,
+    told: Option<Documents>,
     /// What stopped the last look-up.
     hindrance: Option<Error>,
     /// Whether the last event was a failure.
@@ -50,7 +54,8 @@ impl Follow {
     ) -> Self {
         let poll = Poll::new(timing, Bucket::service());
         let picture = Picture::new(folder.prefix().clone(), known);
-        Self { folder, poll, picture, out, hindrance: None, failed: false, rng: fastrand::Rng::new() }
+        let rng = fastrand::Rng::new();
+        Self { folder, poll, picture, out, told: None, hindrance: None, failed: false, rng }
     }
 
     /// Follows for ever.
@@ -79,30 +84,26 @@ impl Follow {
     async fn round(&mut self, ask: Ask) -> Result<Duration, Error> {
         let found = self.folder.list(ask.index, ask.wait, ask.consistency).await?;
         let mut pause = Duration::ZERO;
-        let fresh = match self.poll.heard(ask, &found.answer, now(), &mut self.rng) {
-            Next::Apply(_) => true,
-            Next::Same(_) => false,
-            Next::Later(_, wait) => {
-                pause = wait;
-                false
-            }
+        match self.poll.heard(ask, &found.answer, now(), &mut self.rng) {
+            Next::Apply(_) | Next::Same(_) => {}
+            Next::Later(_, wait) => pause = wait,
             Next::Again => return Ok(pause),
-        };
-        if fresh {
-            let entries = self.folder.entries(&found)?;
-            if entries.is_empty() && self.picture.is_empty() {
-                self.folder.read(PROBE).await?;
-            }
-            self.poll.understood();
-            self.picture.list(entries);
         }
+        let entries = self.folder.entries(&found)?;
+        if entries.is_empty() && self.picture.is_empty() {
+            self.folder.read(PROBE).await?;
+        }
+        if pause.is_zero() {
+            self.poll.understood();
+        }
+        self.picture.list(entries);
         if self.failed {
             log::info!("consul: `{}` answers again", self.folder.prefix().as_str());
         }
         self.failed = false;
-        self.tell(if fresh { Event::Documents(self.picture.documents()) } else { Event::Unchanged });
+        self.tell_documents();
         if self.look_up().await {
-            self.tell(Event::Documents(self.picture.documents()));
+            self.tell_documents();
         }
         Ok(pause)
     }
@@ -123,6 +124,15 @@ impl Follow {
             }
         }
         changed
+    }
+
+    fn tell_documents(&mut self) {
+        let documents = self.picture.documents();
+        if self.told.as_ref() == Some(&documents) {
+            return self.tell(Event::Unchanged);
+        }
+        self.told = Some(documents.clone());
+        self.tell(Event::Documents(documents));
     }
 
     fn tell(&self, event: Event) {
