@@ -11,11 +11,11 @@ use pingora::{ErrorType, OrErr, Result};
 use pingora_proxy::Session;
 
 use crate::proxy::ctx::RequestCtx;
-use crate::proxy::tap;
+use crate::proxy::{mirror, tap};
 
-/// Headers by which a client could pretend to be a proxy.
-const PRETENSIONS: [&str; 5] =
-    ["forwarded", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-real-ip"];
+/// Headers by which a client could pretend to be a proxy, or a copy.
+const PRETENSIONS: [&str; 6] =
+    ["forwarded", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-real-ip", mirror::MARK];
 
 /// Turns the client's request into the endpoint's.
 pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {

@@ -25,6 +25,7 @@ use crate::observe::Metrics;
 use crate::observe::access::AccessLog;
 use crate::route::{Router, Rule};
 use crate::snapshot::Snapshot;
+use crate::snapshot::mirror::Mirror;
 use crate::snapshot::table::{ATTEMPTS, Action, Forward, IDLE_TIMEOUT, Route, TIMEOUT, Table};
 
 /// What every compilation of a process shares.
@@ -186,8 +187,8 @@ fn draft<'a>(
     around: &Surroundings,
 ) -> Result<Draft<'a>, Vec<Problem>> {
     let mut problems = Vec::new();
-    if route.split.is_some() || route.mirror.is_some() {
-        return Err(vec![Problem::new(at, "`split` and `mirror` are not served by this version yet")]);
+    if route.split.is_some() {
+        return Err(vec![Problem::new(at, "`split` is not served by this version yet")]);
     }
     let response_headers =
         keep(&mut problems, Edits::compile(&route.response_headers, &format!("{at}.response_headers")));
@@ -240,17 +241,25 @@ fn forward(
     let limit = |span: Option<crate::config::value::Span>, default| {
         Some(span.map_or(default, |s| s.0)).filter(|d| !d.is_zero())
     };
-    match (index, filters, request_headers, rewrite, host) {
-        (Some(cluster), Some(filters), Some(request_headers), Some(rewrite), Some(host)) => Ok(Forward {
-            cluster,
-            filters,
-            rewrite,
-            host,
-            request_headers,
-            timeout: limit(route.timeout, TIMEOUT),
-            idle_timeout: limit(route.idle_timeout, IDLE_TIMEOUT),
-            attempts: route.retry.as_ref().map_or(ATTEMPTS, |retry| retry.attempts.max(1)),
-        }),
+    let timeout = limit(route.timeout, TIMEOUT);
+    let mirror = route.mirror.as_ref().map(|mirror| {
+        Mirror::compile(mirror, &format!("{at}.mirror"), &route.name, timeout, indexes, &around.metrics)
+    });
+    let mirror = keep(&mut problems, mirror.transpose());
+    match (index, filters, request_headers, rewrite, host, mirror) {
+        (Some(cluster), Some(filters), Some(request_headers), Some(rewrite), Some(host), Some(mirror)) => {
+            Ok(Forward {
+                cluster,
+                filters,
+                rewrite,
+                host,
+                request_headers,
+                timeout,
+                idle_timeout: limit(route.idle_timeout, IDLE_TIMEOUT),
+                attempts: route.retry.as_ref().map_or(ATTEMPTS, |retry| retry.attempts.max(1)),
+                mirror,
+            })
+        }
         _ => Err(problems),
     }
 }

@@ -14,6 +14,7 @@ use crate::filter::rewrite::Rewrite;
 use crate::observe::metrics::RouteMetrics;
 use crate::route::Router;
 use crate::snapshot::compile::Surroundings;
+use crate::snapshot::mirror::Mirror;
 
 /// The whole request, where the route says nothing.
 pub const TIMEOUT: Duration = Duration::from_secs(15);
@@ -71,6 +72,8 @@ pub struct Forward {
     pub idle_timeout: Option<Duration>,
     /// Tries in all.
     pub attempts: u8,
+    /// Who gets copies of the requests.
+    pub mirror: Option<Mirror>,
 }
 
 // === impl Table ===

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use http::uri::Authority;
 
-use crate::config::Problem;
 use crate::config::live::{
     HeaderEdits, Live, Match, PathMatch, Redirect, Respond, Rewrite, Route, ValueMatch,
 };
 use crate::config::problem::list;
+use crate::config::{Name, Problem};
 
 /// So many known clusters are named in a hint when none is close.
 const NAMED: usize = 8;
@@ -26,6 +26,9 @@ pub(super) fn check(live: &Live, problems: &mut Vec<Problem>) {
         cluster(&path, route, live, problems);
         conditions(&format!("{path}.match"), &route.r#match, problems);
         forwarding(&path, route, problems);
+        if let Some(mirror) = &route.mirror {
+            super::mirror::check(&format!("{path}.mirror"), mirror, live, problems);
+        }
         if let Some(redirect) = &route.redirect {
             self::redirect(&format!("{path}.redirect"), redirect, problems);
         }
@@ -62,12 +65,18 @@ fn action(path: &str, route: &Route, problems: &mut Vec<Problem>) {
 }
 
 fn cluster(path: &str, route: &Route, live: &Live, problems: &mut Vec<Problem>) {
-    let Some(name) = &route.cluster else { return };
+    if let Some(name) = &route.cluster {
+        known(&format!("{path}.cluster"), name, live, problems);
+    }
+}
+
+/// A cluster that is named is defined.
+pub(super) fn known(path: &str, name: &Name, live: &Live, problems: &mut Vec<Problem>) {
     if live.clusters.contains_key(name) {
         return;
     }
     let known = || live.clusters.keys().map(|n| n.as_str());
-    let problem = Problem::new(format!("{path}.cluster"), format!("unknown cluster `{name}`"));
+    let problem = Problem::new(path, format!("unknown cluster `{name}`"));
     let more = if live.clusters.len() > NAMED { ", ..." } else { "" };
     let hint = match live.clusters.len() {
         0 => "no cluster is defined; add it under `clusters`".into(),
@@ -124,6 +133,7 @@ fn forwarding(path: &str, route: &Route, problems: &mut Vec<Problem>) {
         ("timeout", route.timeout.is_some()),
         ("idle_timeout", route.idle_timeout.is_some()),
         ("retry", route.retry.is_some()),
+        ("mirror", route.mirror.is_some()),
         ("rewrite", route.rewrite.is_some()),
         ("host", route.host.is_some()),
         ("request_headers", route.request_headers != HeaderEdits::default()),

@@ -102,6 +102,8 @@ fn full_page() -> Vec<u8> {
     let (a, b) = (metrics.route(&["http"], "shop", "web", "v1"), metrics.cluster("web"));
     a.record(0, 200, 0.01, Some(0.005), Some(Flag::UC));
     b.panic.inc();
+    let mirror = metrics.mirror("shop", "shadow");
+    mirror.answered(200, 0.01);
     metrics.in_flight("http").inc();
     metrics.invalid("http", "host").inc();
     metrics.access_log_dropped().inc();
