@@ -114,8 +114,8 @@ impl Listener {
 impl Proxy {
     /// A proxy that serves what `cell` holds.
     pub fn new(cell: Arc<Cell>, ready: Arc<Ready>, listeners: Vec<Listener>) -> Self {
-        let mirrors = Arc::new(mirror::Connections::new());
-        Self { cell, ready, listeners: listeners.into(), connections: Arc::default(), mirrors }
+        let listeners = listeners.into();
+        Self { cell, ready, listeners, connections: Arc::default(), mirrors: Arc::default() }
     }
 
     /// Requests in flight, on all listeners.

@@ -11,6 +11,7 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, OkOrErr, Result};
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -29,7 +30,12 @@ const POOL: usize = 256;
 
 /// The connections of all mirrors. Apart from those of real requests, so that neither takes the
 /// other's places in the pool.
-pub(crate) struct Connections(Connector);
+///
+/// Made when the first copy is sent, and not by a thread that serves requests: Pingora reads the
+/// system's certificates four times for it, which takes a tenth of a second and memory that a
+/// process without mirrors need not spend. The first copies wait for it.
+#[derive(Default)]
+pub(crate) struct Connections(OnceCell<Connector>);
 
 /// Everything that the task of a copy holds.
 pub(super) struct Exchange {
@@ -48,8 +54,10 @@ pub(super) struct Exchange {
 // === impl Connections ===
 
 impl Connections {
-    pub(crate) fn new() -> Self {
-        Self(Connector::new(Some(ConnectorOptions::new(POOL))))
+    /// None: the process is ending.
+    async fn get(&self) -> Option<&Connector> {
+        let make = || Connector::new(Some(ConnectorOptions::new(POOL)));
+        self.0.get_or_try_init(|| tokio::task::spawn_blocking(make)).await.ok()
     }
 }
 
@@ -64,9 +72,10 @@ impl fmt::Debug for Connections {
 impl Exchange {
     pub(super) async fn run(self) {
         let Self { connections, cluster, endpoint, lease, head, body, limit, metrics, flight } = self;
+        let Some(connector) = connections.get().await else { return metrics.lost(Lost::Failed) };
         let start = now();
         let peer = cluster.peer(endpoint);
-        let asked = timeout(limit, ask(&connections.0, peer, head, body, &lease, &cluster)).await;
+        let asked = timeout(limit, ask(connector, peer, head, body, &lease, &cluster)).await;
         match asked {
             Ok(Ok(status)) => {
                 metrics.answered(status, now().saturating_duration_since(start).as_secs_f64());
@@ -102,7 +111,8 @@ async fn ask(
     }
     session.finish_request_body().await?;
     let status = status(&mut session).await?;
-    if read(&mut session).await? {
+    // Nobody asked for a switch of protocols: what follows it is no answer.
+    if status != 101 && read(&mut session).await? {
         connector.release_http_session(session, peer, Some(POOL_IDLE)).await;
     } else {
         session.shutdown().await;
@@ -116,7 +126,6 @@ async fn status(session: &mut HttpSession) -> Result<u16> {
         session.read_response_header().await?;
         let header = session.response_header().or_err(ErrorType::InternalError, "no header")?;
         match header.status.as_u16() {
-            // Nobody asked for a switch of protocols: what follows is no answer.
             status @ 100..200 if status != 101 => {}
             status => return Ok(status),
         }
