@@ -44,6 +44,18 @@ pub struct Route {
     pub timeout_seconds: Option<f64>,
     /// Tries in all.
     pub attempts: u32,
+    /// Who gets copies of the requests. None: nobody.
+    pub mirror: Option<Mirror>,
+}
+
+/// Where copies of a route's requests go.
+#[derive(Clone, Debug, Serialize)]
+pub struct Mirror {
+    pub cluster: String,
+    /// The share of requests that is copied.
+    pub fraction: f64,
+    /// Whose requests are copied.
+    pub methods: Vec<String>,
 }
 
 /// What a route does.

@@ -27,6 +27,7 @@ use crate::discovery::keep::LastError;
 use crate::endpoint::{Endpoint, Registry};
 use crate::observe::metrics::{ClusterSample, EndpointState, Scrape, SourceSample};
 use crate::snapshot::compile::Surroundings;
+use crate::snapshot::mirror::Mirror;
 use crate::snapshot::{Action, Cell, Route, Target};
 
 /// What the admin API reads and may ask for.
@@ -184,6 +185,10 @@ fn show_route(route: &Route, written: &live::Route, clusters: &[Arc<Cluster>]) -
         }
         Action::Redirect(_) | Action::Respond(_) => (fixed(written), None, 0),
     };
+    let mirror = match &route.action {
+        Action::Forward(forward) => forward.mirror.as_ref().map(|mirror| show_mirror(mirror, clusters)),
+        Action::Redirect(_) | Action::Respond(_) => None,
+    };
     view::Route {
         name: route.name.to_string(),
         priority: written.priority,
@@ -191,6 +196,15 @@ fn show_route(route: &Route, written: &live::Route, clusters: &[Arc<Cluster>]) -
         action,
         timeout_seconds: timeout.map(|t| t.as_secs_f64()),
         attempts,
+        mirror,
+    }
+}
+
+fn show_mirror(mirror: &Mirror, clusters: &[Arc<Cluster>]) -> view::Mirror {
+    view::Mirror {
+        cluster: clusters[mirror.cluster].name.to_string(),
+        fraction: mirror.fraction,
+        methods: mirror.methods.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -98,6 +98,7 @@ impl World for Fake {
             action,
             timeout_seconds: Some(15.0),
             attempts: 2,
+            mirror: None,
         };
         let redirect = Action::Redirect { to: "//new.example.com{path}".into(), status: 308 };
         vec![

@@ -55,7 +55,7 @@ pub struct Variant {
 pub struct SampleRatio {
     pub units: u64,
     pub chi_square: f64,
-    pub degrees: u32,
+    pub degrees: usize,
     pub p_value: f64,
 }
 

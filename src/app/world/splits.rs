@@ -4,27 +4,33 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use serde_json::{Map, Value};
+
 use crate::admin::view;
 use crate::config::live::{self, SplitKey};
 use crate::config::{Name, Problem};
 use crate::control::weights::{Refused, filled, find};
 use crate::observe::access::line::rfc3339;
-use crate::snapshot::{Serving, Snapshot};
+use crate::snapshot::table::VariantMetrics;
+use crate::snapshot::{Route, Serving, Snapshot};
 use crate::split::moves::moves;
-use crate::split::{Amendment, Weights};
+use crate::split::{Amendment, Reason, Weights};
 
 /// The last second that has a date with four digits of a year.
 const LAST: u64 = 253_402_300_799;
 
 /// All splits of a snapshot.
 pub(super) fn all(snapshot: &Snapshot) -> Vec<view::Split> {
-    let written = snapshot.live.routes.iter().filter_map(|route| route.split.as_ref());
-    snapshot.splits.iter().zip(written).map(|(serving, split)| show(snapshot, split, serving)).collect()
+    let routes = snapshot.live.routes.iter().zip(&snapshot.table.routes);
+    let routes = routes.filter_map(|(written, route)| Some((written.split.as_ref()?, route)));
+    let each = snapshot.splits.iter().zip(routes);
+    each.map(|(serving, (split, route))| show(snapshot, split, serving, Some(route))).collect()
 }
 
 /// That of a route.
 pub(super) fn one(snapshot: &Snapshot, route: &str) -> Result<view::Split, Refused> {
-    find(snapshot, route).map(|(split, serving)| show(snapshot, split, serving))
+    let compiled = snapshot.table.routes.iter().find(|known| known.name.as_str() == route);
+    find(snapshot, route).map(|(split, serving)| show(snapshot, split, serving, compiled))
 }
 
 /// What other weights would move. The same judgement as when they are set.
@@ -58,7 +64,12 @@ pub(super) fn preview(
     })
 }
 
-fn show(snapshot: &Snapshot, split: &live::Split, serving: &Arc<Serving>) -> view::Split {
+fn show(
+    snapshot: &Snapshot,
+    split: &live::Split,
+    serving: &Arc<Serving>,
+    route: Option<&Route>,
+) -> view::Split {
     let said = serving.standing.amendment.as_ref();
     let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let shares = serving.weights.shares();
@@ -73,7 +84,7 @@ fn show(snapshot: &Snapshot, split: &live::Split, serving: &Arc<Serving>) -> vie
             share: shares[index],
             available: endpoints.iter().filter(|endpoint| endpoint.available()).count(),
             endpoints: endpoints.len(),
-            assigned: None,
+            assigned: route.map(|route| assigned(&route.variants[index])),
         }
     };
     view::Split {
@@ -89,8 +100,19 @@ fn show(snapshot: &Snapshot, split: &live::Split, serving: &Arc<Serving>) -> vie
         at: said.and_then(|said| date(said.at)),
         problem: serving.problem.clone(),
         variants: split.variants.iter().enumerate().map(variant).collect(),
-        sample_ratio: None,
+        sample_ratio: serving.sample.verdict(&shares).map(|verdict| view::SampleRatio {
+            units: verdict.units.iter().sum(),
+            chi_square: verdict.chi_square,
+            degrees: verdict.degrees,
+            p_value: verdict.p_value,
+        }),
     }
+}
+
+/// Requests so far, by the reason of their assignment.
+fn assigned(variant: &VariantMetrics) -> Map<String, Value> {
+    let counts = Reason::ALL.iter().zip(&variant.assigned);
+    counts.map(|(reason, counter)| (reason.as_str().into(), counter.get().into())).collect()
 }
 
 fn part(key: &SplitKey) -> String {
