@@ -69,6 +69,8 @@ pub(super) fn refused(refused: Refused) -> Refusal {
             .with("generation", &generation)
             .with("epoch", &epoch),
         Refused::Invalid(problems) => invalid(problems),
+        Refused::Fleet { .. } => Refusal::new(StatusCode::BAD_GATEWAY, error)
+            .hint("weights are kept in Consul (`splits.consul_kv`); the last ones serve on"),
         Refused::Unsaved { .. } => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error)
             .hint("nothing was changed, since it would be gone after a restart; see `server.state_dir`"),
         Refused::Stopping => stopping(),

@@ -19,6 +19,7 @@ use crate::admin::view;
 use crate::admin::world::{DrainError, ReloadError, Reloaded};
 use crate::cluster::Cluster;
 use crate::config::{Boot, Config, Name, live};
+use crate::control::fleet::{self, Heard};
 use crate::control::ready::Ready;
 use crate::control::weights::{self, Refused};
 use crate::control::{self, Applied, Inbox};
@@ -37,6 +38,7 @@ pub(super) struct Process {
     pub(super) ready: Arc<Ready>,
     pub(super) inbox: Inbox,
     pub(super) statuses: Statuses,
+    pub(super) heard: Heard,
     pub(super) around: Arc<Surroundings>,
     pub(super) boot: Boot,
 }
@@ -90,12 +92,17 @@ impl World for Process {
     }
 
     async fn set_weights(&self, request: weights::Request) -> Result<weights::Done, Refused> {
-        self.inbox.weights(request).await
+        let snapshot = self.cell.load();
+        match &snapshot.live.splits.consul_kv {
+            Some(prefix) => fleet::set(&self.cell, prefix, request, unix_now()).await,
+            None => self.inbox.weights(request).await,
+        }
     }
 
     fn sources(&self) -> Vec<view::Source> {
         let dynamic = self.statuses.list(now());
-        dynamic.into_iter().map(show_source).collect()
+        let fleet = self.heard.status().map(show_fleet);
+        dynamic.into_iter().map(show_source).chain(fleet).collect()
     }
 
     fn config(&self) -> Value {
@@ -120,6 +127,14 @@ impl World for Process {
                 endpoints: cluster.endpoints.iter().map(|e| sample::endpoint(e, condition(e))).collect(),
             })
             .collect();
+        let fleet = self.heard.status();
+        let fleet = fleet.as_ref().map(|fleet| SourceSample {
+            source: "consul_kv",
+            cluster: "",
+            age: fleet.age_seconds,
+            updates: fleet.updates,
+            errors: fleet.errors,
+        });
         let sources: Vec<_> = statuses
             .iter()
             .map(|s| SourceSample {
@@ -129,6 +144,7 @@ impl World for Process {
                 updates: s.updates,
                 errors: s.errors.values().sum(),
             })
+            .chain(fleet)
             .collect();
         self.around.metrics.render(&Scrape {
             clusters: &clusters,
@@ -168,6 +184,12 @@ impl World for Process {
 #[expect(clippy::disallowed_methods, reason = "ages are told against the real clock")]
 fn now() -> std::time::Instant {
     std::time::Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the date of a change is told as the calendar has it")]
+fn unix_now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 fn show_route(route: &Route, written: &live::Route, clusters: &[Arc<Cluster>]) -> view::Route {
@@ -253,6 +275,25 @@ fn condition(endpoint: &Endpoint) -> EndpointState {
         EndpointState::Unhealthy
     } else {
         EndpointState::Available
+    }
+}
+
+/// The documents of the fleet's weights are a source too, if not one of endpoints.
+fn show_fleet(status: fleet::Status) -> view::Source {
+    view::Source {
+        source: "consul_kv".into(),
+        cluster: status.prefix,
+        age_seconds: status.age_seconds,
+        updates: status.updates,
+        errors: status.errors,
+        last_error: status.last_error,
+        held: None,
+        members: status.documents,
+        degraded: false,
+        index: 0,
+        dropped: status.ignored,
+        dropped_examples: Vec::new(),
+        from_disk: false,
     }
 }
 

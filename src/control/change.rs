@@ -26,6 +26,8 @@ pub enum Change {
     Weights { request: weights::Request, reply: oneshot::Sender<Result<weights::Done, weights::Refused>> },
     /// All that the fleet's documents below a prefix say now, by route. See `Ledger::fleet`.
     Documents { prefix: String, said: BTreeMap<Name, Standing> },
+    /// The documents below this prefix are not heard; nobody is to wait for them.
+    NoDocuments { prefix: String },
 }
 
 /// The change serves.
@@ -114,5 +116,10 @@ impl Inbox {
     /// Tells all that the fleet's documents below a prefix say now, and does not wait.
     pub fn documents(&self, prefix: String, said: BTreeMap<Name, Standing>) {
         let _ = self.0.send(Change::Documents { prefix, said });
+    }
+
+    /// Tells that they are not heard.
+    pub fn no_documents(&self, prefix: &str) {
+        let _ = self.0.send(Change::NoDocuments { prefix: prefix.into() });
     }
 }

@@ -60,6 +60,9 @@ pub enum Refused {
     OfFleet { route: Name, generation: u64, epoch: u64 },
     #[error("the weights cannot be served")]
     Invalid(Vec<Problem>),
+    /// The document in Consul can't be written, or nobody knows whether it was.
+    #[error("{what}")]
+    Fleet { what: String },
     #[error("the change cannot be written to {path}: {why}", path = path.display())]
     Unsaved { path: PathBuf, why: String },
     #[error("the process is stopping")]

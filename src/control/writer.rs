@@ -15,7 +15,7 @@ use crate::control::desk::Desk;
 use crate::control::ledger::Ledger;
 use crate::control::members::Book;
 use crate::control::overlay;
-use crate::control::pending::{Pending, waiting};
+use crate::control::pending::{Pending, documents, waiting};
 use crate::control::reading::{Candidate, Reader, Request, compile, open_log};
 use crate::control::ready::Ready;
 use crate::control::{Applied, Change, DrainError, Rejected, WARM};
@@ -146,7 +146,18 @@ impl Writer {
                 let _ = reply.send(self.drain(cluster, address, on));
             }
             Change::Weights { request, reply } => self.weights(request, reply),
-            Change::Documents { prefix, said } => self.documents(&prefix, said),
+            Change::Documents { prefix, said } => {
+                self.documents_answered(&prefix);
+                self.documents(&prefix, said);
+            }
+            Change::NoDocuments { prefix } => self.documents_answered(&prefix),
+        }
+    }
+
+    /// Nobody waits for the fleet's documents any longer.
+    fn documents_answered(&mut self, prefix: &str) {
+        if let Some(pending) = &mut self.pending {
+            pending.waiting.remove(&documents(prefix));
         }
     }
 
