@@ -7,6 +7,8 @@
 mod consul;
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -14,7 +16,7 @@ use tidegate::config::Name;
 use tidegate::config::live::Live;
 use tidegate::config::value::{Secret, Span};
 use tidegate::discovery::consul::splits::{
-    self, Change, Document, Documents, Event, Fleet, FleetError, Setup,
+    self, Change, Document, Documents, Event, Fleet, FleetError, Setup, Written,
 };
 use tidegate::split::Amendment;
 use tokio::sync::{mpsc, watch};
@@ -55,8 +57,12 @@ fn any(_: &Amendment) -> Vec<tidegate::config::Problem> {
 
 impl Node {
     fn new(agent: &Agent, edit: impl FnOnce(&mut Live)) -> Self {
+        Self::at(agent.address(), edit)
+    }
+
+    fn at(address: String, edit: impl FnOnce(&mut Live)) -> Self {
         let mut live = Live::default();
-        live.consul.address = Some(agent.address());
+        live.consul.address = Some(address);
         edit(&mut live);
         let setup = Setup::new(&live.consul, PREFIX, &|_| None);
         let (out, events) = mpsc::unbounded_channel();
@@ -87,13 +93,17 @@ impl Node {
         }
     }
 
-    async fn fails(&mut self, wanted: &str) -> String {
+    /// Waits for a failure of one of these kinds.
+    async fn fails(&mut self, wanted: &[&str]) -> String {
+        let start = now();
         loop {
-            if let Event::Failed { kind, why } = self.event().await
-                && kind == wanted
+            let event = self.event().await;
+            if let Event::Failed { kind, why } = &event
+                && wanted.contains(kind)
             {
-                return why;
+                return why.clone();
             }
+            assert!(start.elapsed() < Duration::from_secs(60), "not within 60 s; last: {event:?}");
         }
     }
 
@@ -109,13 +119,6 @@ fn good<'a>(documents: &'a Documents, route: &str) -> Option<&'a Amendment> {
 
 fn kept(documents: &Documents, route: &str) -> Option<String> {
     documents.all.get(route).and_then(|document: &Document| document.kept.clone())
-}
-
-async fn delete(agent: &Agent, route: &str) {
-    let url = format!("http://{}/v1/kv/{PREFIX}/{route}", agent.address());
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let answer = client.delete(url).header("x-consul-token", MASTER).send().await.unwrap();
-    assert_eq!(answer.status(), 200);
 }
 
 #[tokio::test]
@@ -157,9 +160,11 @@ async fn a_deleted_document_is_gone_everywhere() {
     fleet.set(&name("shop"), &change(&[("b", 1)]), &any).await.unwrap();
     fleet.set(&name("blog"), &change(&[("b", 1)]), &any).await.unwrap();
     node.until(|documents| documents.all.len() == 2).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
     for (route, left) in [("shop", 1), ("blog", 0)] {
+        let url = format!("http://{}/v1/kv/{PREFIX}/{route}", agent.address());
         let start = now();
-        delete(&agent, route).await;
+        assert_eq!(client.delete(url).send().await.unwrap().status(), 200);
         node.until(|documents| documents.all.len() == left).await;
         let took = start.elapsed();
         eprintln!("delete to gone: {took:?}");
@@ -221,7 +226,7 @@ async fn an_agent_that_dies_and_comes_back_empty_takes_nothing_away() {
     }
     node.until(|documents| documents.all.len() == 2).await;
     agent.kill();
-    node.fails("refused").await;
+    node.fails(&["refused"]).await;
     let error = fleet.set(&name("shop"), &change(&[("b", 6)]), &any).await.unwrap_err();
     assert!(error.to_string().starts_with("nothing was written: connection refused"), "{error}");
     agent.restart().await;
@@ -239,30 +244,91 @@ async fn an_agent_that_dies_and_comes_back_empty_takes_nothing_away() {
     assert!(kept(&node.last, "blog").is_some());
 }
 
-#[tokio::test]
-async fn an_agent_that_comes_back_with_its_data_changes_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
-    let keeps = json!({"data_dir": data, "server": true, "bootstrap": true});
-    let Some(mut agent) = Agent::start_in(dir, keeps, None).await else { return };
-    let mut node = Node::new(&agent, |_| {});
-    let fleet = node.fleet();
-    fleet.set(&name("shop"), &change(&[("b", 5)]), &any).await.unwrap();
-    node.epoch("shop", 1).await;
-    agent.restart().await;
-    let written = loop {
-        // Until it has a leader again.
-        match fleet.set(&name("shop"), &change(&[("b", 6)]), &any).await {
-            Ok(written) => break written,
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+/// A server that keeps its data, which the kit's agents do not. It ends when dropped.
+struct Server {
+    child: Child,
+    dir: tempfile::TempDir,
+    ports: [u16; 4],
+}
+
+impl Server {
+    fn start() -> Option<Self> {
+        if !consul::available() {
+            return None;
         }
-    };
-    node.until(|documents| {
-        assert_eq!(documents.all.len(), 1);
-        good(documents, "shop").is_some_and(|good| good.epoch == written.epoch)
-    })
-    .await;
-    eprintln!("epoch {} after the restart, {} failures", written.epoch, node.failures);
+        let (dir, ports) = (tempfile::tempdir().unwrap(), consul::free_ports());
+        let child = Self::spawn(dir.path(), ports);
+        Some(Self { child, dir, ports })
+    }
+
+    fn spawn(dir: &Path, [http, lan, wan, server]: [u16; 4]) -> Child {
+        let config = dir.join("agent.json");
+        let ports =
+            json!({"http": http, "serf_lan": lan, "serf_wan": wan, "server": server, "dns": -1, "grpc": -1});
+        let more = json!({"ports": ports, "performance": {"raft_multiplier": 1}});
+        std::fs::write(&config, more.to_string()).unwrap();
+        Command::new("consul")
+            .args(["agent", "-server", "-bootstrap", "-node=t", "-bind=127.0.0.1", "-client=127.0.0.1"])
+            .arg(format!("-data-dir={}", dir.join("data").display()))
+            .arg(format!("-config-file={}", config.display()))
+            .env("GOMAXPROCS", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn restart(&mut self) {
+        self.kill();
+        self.child = Self::spawn(self.dir.path(), self.ports);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Writes as soon as there is a leader.
+async fn set_at_last(fleet: &Fleet, change: &Change) -> Written {
+    let start = now();
+    loop {
+        match fleet.set(&name("shop"), change, &any).await {
+            Ok(written) => return written,
+            Err(error) => assert!(start.elapsed() < Duration::from_secs(60), "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_with_its_data_changes_nothing() {
+    let Some(mut server) = Server::start() else { return };
+    let mut node = Node::at(format!("127.0.0.1:{}", server.ports[0]), |_| {});
+    let fleet = node.fleet();
+    let first = set_at_last(&fleet, &change(&[("b", 5)])).await;
+    node.epoch("shop", first.epoch).await;
+    let before = node.last.clone();
+    server.restart();
+    eprintln!("{}", node.fails(&["reset", "refused", "truncated"]).await);
+    // Its list comes back as it was, and is nothing new.
+    let start = now();
+    while node.event().await != Event::Unchanged {
+        assert!(start.elapsed() < Duration::from_secs(60));
+    }
+    eprintln!("as before {:?} after the restart", start.elapsed());
+    assert_eq!(node.last, before);
+    let next = set_at_last(&fleet, &Change { if_epoch: Some(first.epoch), ..change(&[("c", 6)]) }).await;
+    assert_eq!((next.epoch, next.amendment.weights), (first.epoch + 1, weights(&[("b", 5), ("c", 6)])));
+    node.epoch("shop", next.epoch).await;
+    eprintln!("{} failures told", node.failures);
 }
 
 #[tokio::test]
@@ -297,7 +363,7 @@ async fn a_token_that_loses_its_rights_takes_nothing_away() {
     eprintln!("{}", kept(&node.last, "shop").unwrap());
     // One that starts now says so, and does not take it for an empty folder.
     let mut young = Node::new(&agent, reader(1));
-    eprintln!("{}", young.fails("forbidden").await);
+    eprintln!("{}", young.fails(&["forbidden"]).await);
     assert_eq!(young.last, Documents::default());
     agent.put(&format!("acl/policy/{id}"), policy(READ)).await;
     master.set(&name("shop"), &change(&[("b", 7)]), &any).await.unwrap();
