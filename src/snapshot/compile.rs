@@ -25,7 +25,7 @@ use crate::observe::Metrics;
 use crate::observe::access::AccessLog;
 use crate::route::{Router, Rule};
 use crate::snapshot::Snapshot;
-use crate::snapshot::mirror::Mirror;
+use crate::snapshot::mirror::{Connections, Mirror};
 use crate::snapshot::table::{ATTEMPTS, Action, Forward, IDLE_TIMEOUT, Route, TIMEOUT, Table};
 
 /// What every compilation of a process shares.
@@ -36,6 +36,8 @@ pub struct Surroundings {
     pub filters: Registry,
     /// The names of the listeners, in the order of their indexes.
     pub listeners: Vec<String>,
+    /// The connections to mirrors, which outlive snapshots.
+    pub mirrors: Arc<Connections>,
 }
 
 /// A config that holds together, compiled as far as it goes without members.
@@ -135,6 +137,9 @@ impl Plan {
     /// The next snapshot.
     pub fn snapshot(&self, step: Step<'_>, roster: &mut Roster, around: &Surroundings) -> Snapshot {
         let Step { previous, members, access_log, cause, now } = step;
+        if self.live.routes.iter().any(|route| route.mirror.is_some()) {
+            around.mirrors.get();
+        }
         let mut hasher = Xxh3::new();
         hasher.update(&self.table.digest.to_le_bytes());
         let compile = |planned: &PlannedCluster| {
@@ -243,7 +248,7 @@ fn forward(
     };
     let timeout = limit(route.timeout, TIMEOUT);
     let mirror = route.mirror.as_ref().map(|mirror| {
-        Mirror::compile(mirror, &format!("{at}.mirror"), &route.name, timeout, indexes, &around.metrics)
+        Mirror::compile(mirror, &format!("{at}.mirror"), &route.name, timeout, indexes, around)
     });
     let mirror = keep(&mut problems, mirror.transpose());
     match (index, filters, request_headers, rewrite, host, mirror) {
