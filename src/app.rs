@@ -289,7 +289,8 @@ impl Builder {
 
     fn surroundings(&self, boot: &Boot) -> Result<Surroundings, StartError> {
         let listeners = boot.listeners.iter().map(|l| l.name.to_string()).collect();
-        Ok(Surroundings { metrics: Arc::new(Metrics::new()?), filters: self.filters.clone(), listeners })
+        let metrics = Arc::new(Metrics::new()?);
+        Ok(Surroundings { metrics, filters: self.filters.clone(), listeners, mirrors: Arc::default() })
     }
 }
 

@@ -58,8 +58,6 @@ pub struct Proxy {
     pub(crate) listeners: Arc<[Listener]>,
     /// Open connections from clients, on all listeners.
     pub(crate) connections: Arc<AtomicUsize>,
-    /// Connections to mirrors.
-    pub(crate) mirrors: Arc<mirror::Connections>,
 }
 
 /// What the request path knows of a listener. Its index is its place in the config.
@@ -115,8 +113,7 @@ impl Listener {
 impl Proxy {
     /// A proxy that serves what `cell` holds.
     pub fn new(cell: Arc<Cell>, ready: Arc<Ready>, listeners: Vec<Listener>) -> Self {
-        let listeners = listeners.into();
-        Self { cell, ready, listeners, connections: Arc::default(), mirrors: Arc::default() }
+        Self { cell, ready, listeners: listeners.into(), connections: Arc::default() }
     }
 
     /// Requests in flight, on all listeners.
@@ -172,7 +169,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut RequestCtx,
     ) -> Result<()> {
         forward::request(session, request, ctx)?;
-        self.mirror_header(session, request, ctx);
+        mirror::header(session, request, ctx);
         Ok(())
     }
 
@@ -183,7 +180,7 @@ impl ProxyHttp for Proxy {
         end: bool,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        self.mirror_body(session, body.as_ref(), end, ctx);
+        mirror::body(session, body.as_ref(), end, ctx);
         if end {
             connect::uploaded(session, ctx);
         }

@@ -106,7 +106,8 @@ mod tests {
         let fixed = serde_json::from_value(serde_json::json!({"static": {"endpoints": []}})).unwrap();
         live.clusters.insert("fixed".parse().unwrap(), fixed);
         let metrics = Arc::new(Metrics::new().unwrap());
-        let around = Surroundings { metrics, filters: Registry::default(), listeners: Vec::new() };
+        let mirrors = Arc::default();
+        let around = Surroundings { metrics, filters: Registry::default(), listeners: Vec::new(), mirrors };
         Plan::new(live.into(), &around).unwrap()
     }
 

@@ -20,16 +20,15 @@
 mod exchange;
 
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use http::HeaderValue;
+use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE};
 use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 
 use crate::observe::metrics::mirror::Lost;
-use crate::proxy::Proxy;
 use crate::proxy::ctx::RequestCtx;
 use crate::snapshot::mirror::Mirror;
 
-pub(crate) use self::exchange::Connections;
 use self::exchange::Exchange;
 
 /// The header of a copy; its value is the route's name. No real request has it.
@@ -60,102 +59,92 @@ pub(crate) struct Copy {
     body: Vec<u8>,
 }
 
-// === impl Proxy ===
-
-impl Proxy {
-    /// The header for the endpoint is made. Decides whether the request is copied; one without a
-    /// body is sent at once.
-    pub(crate) fn mirror_header(&self, session: &mut Session, request: &RequestHeader, ctx: &mut RequestCtx) {
-        if mirror(ctx).is_none() {
-            return;
-        }
-        match &mut ctx.mirror {
-            Stage::Undecided => ctx.mirror = self.decide(session, request, ctx),
-            // Another try: what was read of the body comes again, from its begin.
-            Stage::Collecting(copy) => copy.body.clear(),
-            Stage::Done => {}
-        }
+/// The header for the endpoint is made. Decides whether the request is copied; one without a
+/// body is sent at once.
+pub(crate) fn header(session: &mut Session, request: &RequestHeader, ctx: &mut RequestCtx) {
+    if mirror(ctx).is_none() {
+        return;
     }
-
-    /// A piece of the body passes, maybe the last.
-    pub(crate) fn mirror_body(
-        &self,
-        session: &Session,
-        body: Option<&Bytes>,
-        end: bool,
-        ctx: &mut RequestCtx,
-    ) {
-        let Stage::Collecting(copy) = &mut ctx.mirror else { return };
-        let piece = body.map_or(&[][..], |bytes| bytes);
-        let fits = copy.body.len() + piece.len() <= BODY;
-        if fits {
-            copy.body.extend_from_slice(piece);
-        }
-        if fits && !end {
-            return;
-        }
-        let stage = std::mem::replace(&mut ctx.mirror, Stage::Done);
-        match (stage, mirror(ctx)) {
-            (Stage::Collecting(copy), Some(mirror)) if fits => self.send(session, mirror, *copy, ctx),
-            (_, Some(mirror)) => mirror.metrics.lost(Lost::TooLarge),
-            (_, None) => {}
-        }
+    match &mut ctx.mirror {
+        Stage::Undecided => ctx.mirror = decide(session, request, ctx),
+        // Another try: what was read of the body comes again, from its begin.
+        Stage::Collecting(copy) => copy.body.clear(),
+        Stage::Done => {}
     }
+}
 
-    fn decide(&self, session: &mut Session, request: &RequestHeader, ctx: &RequestCtx) -> Stage {
-        let Some(mirror) = mirror(ctx) else { return Stage::Done };
-        let copied_before = session.req_header().headers.contains_key(MARK);
-        let upgrade = request.headers.contains_key(header::UPGRADE);
-        if copied_before || upgrade || !mirror.takes(&request.method, fastrand::f64()) {
-            return Stage::Done;
-        }
-        if length(request).is_some_and(|length| length > BODY as u64) {
-            mirror.metrics.lost(Lost::TooLarge);
-            return Stage::Done;
-        }
-        if mirror.metrics.in_flight() >= IN_FLIGHT {
-            // Where nothing can be sent, nothing need be copied.
-            mirror.metrics.lost(Lost::Dropped);
-            return Stage::Done;
-        }
-        let copy = Copy { head: request.clone(), body: Vec::new() };
-        if !session.is_body_empty() {
-            return Stage::Collecting(Box::new(copy));
-        }
-        self.send(session, mirror, copy, ctx);
-        Stage::Done
+/// A piece of the body passes, maybe the last.
+pub(crate) fn body(session: &Session, body: Option<&Bytes>, end: bool, ctx: &mut RequestCtx) {
+    let Stage::Collecting(copy) = &mut ctx.mirror else { return };
+    let piece = body.map_or(&[][..], |bytes| bytes);
+    let fits = copy.body.len() + piece.len() <= BODY;
+    if fits {
+        copy.body.extend_from_slice(piece);
     }
+    if fits && !end {
+        return;
+    }
+    let stage = std::mem::replace(&mut ctx.mirror, Stage::Done);
+    match (stage, mirror(ctx)) {
+        (Stage::Collecting(copy), Some(mirror)) if fits => send(session, mirror, *copy, ctx),
+        (_, Some(mirror)) => mirror.metrics.lost(Lost::TooLarge),
+        (_, None) => {}
+    }
+}
 
-    /// Picks the endpoint and lets go of the copy.
-    fn send(&self, session: &Session, mirror: &Mirror, copy: Copy, ctx: &RequestCtx) {
-        let Some(snapshot) = &ctx.snapshot else { return };
-        let Some(flight) = mirror.metrics.enter(IN_FLIGHT) else {
-            return mirror.metrics.lost(Lost::Dropped);
-        };
-        let cluster = &snapshot.clusters[mirror.cluster];
-        // Of the same request that the real cluster hashes: the client's, after the filters.
-        let asked = session.req_header();
-        let source = session.client_addr().and_then(|a| a.as_inet()).map(std::net::SocketAddr::ip);
-        let key = cluster.hash.key(&asked.headers, asked.uri.query(), source);
-        let Some(choice) = cluster.pick(key, &[], &mut fastrand::Rng::new()) else {
-            return mirror.metrics.lost(Lost::NoEndpoint);
-        };
-        if choice.panic {
-            cluster.metrics.panic.inc();
-        }
-        let exchange = Exchange {
-            connections: self.mirrors.clone(),
-            lease: cluster.endpoints[choice.index].state.lease(),
-            endpoint: choice.index,
-            cluster: cluster.clone(),
-            head: Box::new(framed(copy.head, &mirror.route, copy.body.len())),
-            body: copy.body.into(),
-            limit: mirror.limit,
-            metrics: mirror.metrics.clone(),
-            flight,
-        };
-        tokio::spawn(exchange.run());
+fn decide(session: &mut Session, request: &RequestHeader, ctx: &RequestCtx) -> Stage {
+    let Some(mirror) = mirror(ctx) else { return Stage::Done };
+    let copied_before = session.req_header().headers.contains_key(MARK);
+    let upgrade = request.headers.contains_key(UPGRADE);
+    if copied_before || upgrade || !mirror.takes(&request.method, fastrand::f64()) {
+        return Stage::Done;
     }
+    if length(request).is_some_and(|length| length > BODY as u64) {
+        mirror.metrics.lost(Lost::TooLarge);
+        return Stage::Done;
+    }
+    if mirror.metrics.in_flight() >= IN_FLIGHT {
+        // Where nothing can be sent, nothing need be copied.
+        mirror.metrics.lost(Lost::Dropped);
+        return Stage::Done;
+    }
+    let copy = Copy { head: request.clone(), body: Vec::new() };
+    if !session.is_body_empty() {
+        return Stage::Collecting(Box::new(copy));
+    }
+    send(session, mirror, copy, ctx);
+    Stage::Done
+}
+
+/// Picks the endpoint and lets go of the copy.
+fn send(session: &Session, mirror: &Mirror, copy: Copy, ctx: &RequestCtx) {
+    let Some(snapshot) = &ctx.snapshot else { return };
+    let Some(flight) = mirror.metrics.enter(IN_FLIGHT) else {
+        return mirror.metrics.lost(Lost::Dropped);
+    };
+    let cluster = &snapshot.clusters[mirror.cluster];
+    // Of the same request that the real cluster hashes: the client's, after the filters.
+    let asked = session.req_header();
+    let source = session.client_addr().and_then(|a| a.as_inet()).map(std::net::SocketAddr::ip);
+    let key = cluster.hash.key(&asked.headers, asked.uri.query(), source);
+    let Some(choice) = cluster.pick(key, &[], &mut fastrand::Rng::new()) else {
+        return mirror.metrics.lost(Lost::NoEndpoint);
+    };
+    if choice.panic {
+        cluster.metrics.panic.inc();
+    }
+    let exchange = Exchange {
+        connections: mirror.connections.clone(),
+        lease: cluster.endpoints[choice.index].state.lease(),
+        endpoint: choice.index,
+        cluster: cluster.clone(),
+        head: Box::new(framed(copy.head, &mirror.route, copy.body.len())),
+        body: copy.body.into(),
+        limit: mirror.limit,
+        metrics: mirror.metrics.clone(),
+        flight,
+    };
+    tokio::spawn(exchange.run());
 }
 
 /// The mirror of the request's route.
@@ -165,18 +154,18 @@ fn mirror(ctx: &RequestCtx) -> Option<&Mirror> {
 
 /// The length that a header says its body has.
 fn length(request: &RequestHeader) -> Option<u64> {
-    request.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    request.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// The header of a copy whose body is whole and so of a known length.
 fn framed(mut head: RequestHeader, route: &HeaderValue, length: usize) -> RequestHeader {
-    let said = head.remove_header(&header::CONTENT_LENGTH).is_some();
-    head.remove_header(&header::TRANSFER_ENCODING);
+    let said = head.remove_header(&CONTENT_LENGTH).is_some();
+    head.remove_header(&TRANSFER_ENCODING);
     // Whoever waits for the word to send its body has got it from the real endpoint.
-    head.remove_header(&header::EXPECT);
+    head.remove_header(&EXPECT);
     // These fail only where the map holds 32,768 values: then the copy goes without.
     if length > 0 || said || !head.method.is_safe() {
-        let _ = head.insert_header(header::CONTENT_LENGTH, length);
+        let _ = head.insert_header(CONTENT_LENGTH, length);
     }
     let _ = head.insert_header(MARK, route.clone());
     head

@@ -1,14 +1,18 @@
 //! The mirror of a route, compiled: which requests are copied, and to whom.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderValue, Method};
+use pingora::connectors::ConnectorOptions;
+use pingora::connectors::http::Connector;
 
 use crate::config::live;
 use crate::config::{Name, Problem};
-use crate::observe::Metrics;
 use crate::observe::metrics::MirrorMetrics;
+use crate::snapshot::compile::Surroundings;
 use crate::snapshot::table::IDLE_TIMEOUT;
 
 /// Where the copies of a route's requests go.
@@ -25,7 +29,20 @@ pub struct Mirror {
     /// What bounds a copy's whole exchange.
     pub limit: Duration,
     pub metrics: MirrorMetrics,
+    pub connections: Arc<Connections>,
 }
+
+/// The connections of all mirrors of a process. Apart from those of real requests, so that neither
+/// takes the other's places in the pool.
+///
+/// Made for the first snapshot that has a mirror, before it is published: Pingora reads the
+/// system's certificates four times for it, which takes a tenth of a second that no request should
+/// wait, and memory that a process without mirrors need not spend.
+#[derive(Default)]
+pub struct Connections(OnceLock<Connector>);
+
+/// So many unused connections are kept, to all mirror clusters together.
+const POOL: usize = 256;
 
 /// What changes nothing at the receiver. TRACE is left out: its answer is the request's secrets.
 const SAFE: [Method; 3] = [Method::GET, Method::HEAD, Method::OPTIONS];
@@ -45,7 +62,7 @@ impl Mirror {
         name: &Name,
         timeout: Option<Duration>,
         indexes: &HashMap<&Name, usize>,
-        metrics: &Metrics,
+        around: &Surroundings,
     ) -> Result<Self, Vec<Problem>> {
         let live::Mirror { cluster, fraction, methods: _ } = config;
         let mut problems = Vec::new();
@@ -69,14 +86,30 @@ impl Mirror {
             methods,
             // A copy that may last for ever would hold its place for ever.
             limit: timeout.unwrap_or(IDLE_TIMEOUT),
-            metrics: metrics.mirror(name.as_str(), config.cluster.as_str()),
+            metrics: around.metrics.mirror(name.as_str(), config.cluster.as_str()),
             route,
+            connections: around.mirrors.clone(),
         })
     }
 
     /// Whether a request is copied. `dice` is even over 0 to 1, without 1.
     pub fn takes(&self, method: &Method, dice: f64) -> bool {
         dice < self.fraction && self.methods.contains(method)
+    }
+}
+
+// === impl Connections ===
+
+impl Connections {
+    /// Where they are asked for; made, if need be.
+    pub fn get(&self) -> &Connector {
+        self.0.get_or_init(|| Connector::new(Some(ConnectorOptions::new(POOL))))
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connections")
     }
 }
 
@@ -101,13 +134,20 @@ fn methods(config: &live::Mirror, at: &str, problems: &mut Vec<Problem>) -> Box<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filter::Registry;
+    use crate::observe::Metrics;
 
     fn compile(fraction: f64, methods: &[&str]) -> Result<Mirror, Vec<Problem>> {
         let (shadow, route): (Name, Name) = ("shadow".parse().unwrap(), "shop".parse().unwrap());
         let methods = methods.iter().map(ToString::to_string).collect();
         let config = live::Mirror { cluster: shadow.clone(), fraction, methods };
-        let metrics = Metrics::new().unwrap();
-        Mirror::compile(&config, "m", &route, None, &HashMap::from([(&shadow, 3)]), &metrics)
+        let around = Surroundings {
+            metrics: Arc::new(Metrics::new().unwrap()),
+            filters: Registry::default(),
+            listeners: Vec::new(),
+            mirrors: Arc::default(),
+        };
+        Mirror::compile(&config, "m", &route, None, &HashMap::from([(&shadow, 3)]), &around)
     }
 
     #[test]

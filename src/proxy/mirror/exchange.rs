@@ -1,17 +1,14 @@
 //! One copy on its way: sent, its answer read and thrown away, its end counted. Never tried again.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, OkOrErr, Result};
-use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -20,22 +17,11 @@ use crate::endpoint::Lease;
 use crate::observe::metrics::MirrorMetrics;
 use crate::observe::metrics::mirror::{Flight, Lost};
 use crate::proxy::ctx::now;
+use crate::snapshot::mirror::Connections;
 
 /// How much of an answer is read so that its connection can be used again, in bytes. To open
 /// another costs less than to read more.
 const ANSWER: usize = 1024 * 1024;
-
-/// So many unused connections are kept, to all mirror clusters together.
-const POOL: usize = 256;
-
-/// The connections of all mirrors. Apart from those of real requests, so that neither takes the
-/// other's places in the pool.
-///
-/// Made when the first copy is sent, and not by a thread that serves requests: Pingora reads the
-/// system's certificates four times for it, which takes a tenth of a second and memory that a
-/// process without mirrors need not spend. The first copies wait for it.
-#[derive(Default)]
-pub(crate) struct Connections(OnceCell<Connector>);
 
 /// Everything that the task of a copy holds.
 pub(super) struct Exchange {
@@ -51,31 +37,14 @@ pub(super) struct Exchange {
     pub(super) flight: Flight,
 }
 
-// === impl Connections ===
-
-impl Connections {
-    /// None: the process is ending.
-    async fn get(&self) -> Option<&Connector> {
-        let make = || Connector::new(Some(ConnectorOptions::new(POOL)));
-        self.0.get_or_try_init(|| tokio::task::spawn_blocking(make)).await.ok()
-    }
-}
-
-impl fmt::Debug for Connections {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Connections")
-    }
-}
-
 // === impl Exchange ===
 
 impl Exchange {
     pub(super) async fn run(self) {
         let Self { connections, cluster, endpoint, lease, head, body, limit, metrics, flight } = self;
-        let Some(connector) = connections.get().await else { return metrics.lost(Lost::Failed) };
         let start = now();
         let peer = cluster.peer(endpoint);
-        let asked = timeout(limit, ask(connector, peer, head, body, &lease, &cluster)).await;
+        let asked = timeout(limit, ask(connections.get(), peer, head, body, &lease, &cluster)).await;
         match asked {
             Ok(Ok(status)) => {
                 metrics.answered(status, now().saturating_duration_since(start).as_secs_f64());
