@@ -98,6 +98,8 @@ async fn what_cannot_be_kept_is_refused() {
     assert!(error.contains("overlay.json") && told["hint"].is_string(), "{told}");
     assert_eq!((tidegate.generation().await, shown(&tidegate).await.0), (generation, vec![3, 0]));
     assert_eq!(count(&tidegate, 3).await, [("blue".to_owned(), 3)].into());
+    let log = tidegate.stderr();
+    assert!(log.contains("weights refused"), "{log}");
     // And it goes on when the disk does.
     std::fs::remove_file(&inner).unwrap();
     std::fs::rename(&away, &inner).unwrap();
