@@ -135,7 +135,7 @@ async fn many_changes_under_load_fail_nothing_and_are_quick() {
     report.assert_clean();
     eprintln!("slowest of 100 changes: {slowest:?}; {} requests, slowest {:?}", report.ok, report.slowest);
     assert_eq!(shown(&tidegate).await, (vec![0, 100], vec![100, 0], "overlay".into(), 100));
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
 }
 
 #[tokio::test]
