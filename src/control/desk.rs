@@ -64,4 +64,10 @@ impl Desk {
         // Always there: it was looked at above.
         (self.running.take().and_then(|(change, _)| change), outcome)
     }
+
+    /// As if the disk hung.
+    #[cfg(test)]
+    pub(super) fn hang(&mut self) {
+        self.running = Some((None, tokio::spawn(std::future::pending())));
+    }
 }

@@ -19,7 +19,8 @@ pub const FILE: &str = "overlay.json";
 pub fn load(dir: &Path) -> Stored {
     match state_file::load::<Stored>(dir, FILE) {
         Ok(Some(stored)) => {
-            info!(splits = stored.splits.len(), "weights that were set earlier are in force");
+            let fleet = stored.fleet.as_ref().map_or(0, |fleet| fleet.splits.len());
+            info!(own = stored.splits.len(), fleet, "the weights that were set earlier are read");
             stored
         }
         Ok(None) => Stored::default(),

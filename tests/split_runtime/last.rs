@@ -28,6 +28,29 @@ async fn a_reload_leaves_what_was_set() {
 }
 
 #[tokio::test]
+async fn reloads_and_changes_at_once_lose_neither() {
+    let (blue, green) = backends().await;
+    let tidegate = Tidegate::new(&live(blue.addr(), green.addr(), [1, 1])).start().await;
+    let changes = async {
+        for epoch in 1..=40 {
+            let told = set(&tidegate, epoch, 1).await;
+            let (weights, _, _, now) = shown(&tidegate).await;
+            assert_eq!((told["epoch"].as_u64(), weights, now), (Some(epoch), vec![epoch, 1], epoch));
+        }
+    };
+    let reloads = async {
+        for weight in 2..=15 {
+            tidegate.write_live(&live(blue.addr(), green.addr(), [1, weight]));
+            let (status, text) = tidegate.admin_post("/v1/reload", &json!({})).await.unwrap();
+            assert_eq!(status, 200, "{text}");
+            assert_eq!(shown(&tidegate).await.1, [1, weight]);
+        }
+    };
+    futures::future::join(changes, reloads).await;
+    assert_eq!(shown(&tidegate).await, (vec![40, 1], vec![1, 15], "overlay".into(), 40));
+}
+
+#[tokio::test]
 async fn killed_right_after_the_answer_the_next_process_serves_it() {
     let (blue, green) = backends().await;
     let state = tempfile::tempdir().unwrap();
@@ -98,6 +121,8 @@ async fn what_cannot_be_kept_is_refused() {
     assert!(error.contains("overlay.json") && told["hint"].is_string(), "{told}");
     assert_eq!((tidegate.generation().await, shown(&tidegate).await.0), (generation, vec![3, 0]));
     assert_eq!(count(&tidegate, 3).await, [("blue".to_owned(), 3)].into());
+    let log = tidegate.stderr();
+    assert!(log.contains("weights refused"), "{log}");
     // And it goes on when the disk does.
     std::fs::remove_file(&inner).unwrap();
     std::fs::rename(&away, &inner).unwrap();

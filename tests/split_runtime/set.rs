@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::support::{Load, Tidegate};
+use super::support::{Load, Tidegate, http};
 use super::{SHOP, backends, count, live, set, shown};
 
 #[tokio::test]
@@ -109,6 +109,33 @@ async fn blue_green_under_load_fails_no_request_and_leaves_none_behind() {
         })
         .await;
     report.assert_clean();
+}
+
+/// A shift sets weights every second or faster, on a busy route.
+#[tokio::test]
+async fn many_changes_under_load_fail_nothing_and_are_quick() {
+    let (blue, green) = backends().await;
+    let tidegate = Tidegate::new(&live(blue.addr(), green.addr(), [100, 0])).start().await;
+    let load = Load::new(tidegate.addr("http")).connections(4).header("x-user", "7");
+    let (report, slowest) = load
+        .during(async {
+            let (mut slowest, mut seen) = (Duration::ZERO, Vec::new());
+            for step in 1..=100 {
+                let begin = tokio::time::Instant::now();
+                set(&tidegate, 100 - step, step).await;
+                slowest = slowest.max(begin.elapsed());
+                let asked = http::client().get(tidegate.url("/")).header("x-user", "7").send().await.unwrap();
+                seen.push(asked.text().await.unwrap());
+            }
+            seen.dedup();
+            assert_eq!(seen, ["blue", "green"], "one user moves one way, once");
+            slowest
+        })
+        .await;
+    report.assert_clean();
+    eprintln!("slowest of 100 changes: {slowest:?}; {} requests, slowest {:?}", report.ok, report.slowest);
+    assert_eq!(shown(&tidegate).await, (vec![0, 100], vec![100, 0], "overlay".into(), 100));
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
 }
 
 #[tokio::test]

@@ -53,9 +53,13 @@ impl Writer {
                 let path = self.desk.dir.as_deref().map(overlay::path).unwrap_or_default();
                 let refused = Refused::Unsaved { path, why: why.to_string() };
                 warn!(route = %request.route, error = %refused, "weights refused");
+                // It may have got there and only not been synced.
+                self.desk.stale = true;
                 let _ = reply.send(Err(refused));
             }
-            (None, Err(why)) => warn!(%why, "the fleet's weights cannot be written to state_dir"),
+            (None, Err(why)) => {
+                warn!(%why, "the weights in force cannot be written to state_dir; a restart may not know them")
+            }
             (None, Ok(())) => {}
         }
         self.next_weights();

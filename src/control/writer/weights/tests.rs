@@ -27,6 +27,10 @@ struct Running {
 /// A running writer.
 async fn start(dir: Option<&Path>) -> Running {
     let (writer, cell) = writer(dir);
+    run(writer, cell).await
+}
+
+async fn run(writer: Writer, cell: Arc<Cell>) -> Running {
     let (inbox, changes) = Inbox::new();
     let (updates, heard) = mpsc::unbounded_channel();
     let (stop, stopped) = watch::channel(false);
@@ -155,6 +159,26 @@ async fn what_no_longer_serves_when_it_is_on_disk_is_refused() {
     assert!(change.is_none() && outcome.is_ok() && overlay::load(dir.path()).splits.is_empty());
     writer.weights_written(change, outcome);
     assert!(writer.desk.idle());
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_keeps_nobody_waiting_but_who_needs_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, cell) = writer(Some(dir.path()));
+    writer.desk.hang();
+    let running = run(writer, cell).await;
+    let mut asked = Box::pin(running.inbox.weights(wish(7, 7)));
+    let said = [(name("shop"), document("a", 9, 4))];
+    for (round, epoch) in [4, 5].into_iter().enumerate() {
+        let said = said.clone().map(|(route, mut said)| {
+            said.amendment.as_mut().unwrap().epoch = epoch;
+            (route, said)
+        });
+        running.inbox.documents("p".into(), said.into());
+        let waited = tokio::time::timeout(std::time::Duration::from_millis(200), &mut asked).await;
+        assert!(waited.is_err(), "it is not on disk");
+        assert_eq!(running.serves(), (vec![9, 1], Origin::ConsulKv, epoch, false), "round {round}");
+    }
 }
 
 #[tokio::test]
