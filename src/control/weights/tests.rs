@@ -21,7 +21,12 @@ fn snapshot(standing: &Standing) -> Snapshot {
     }))
     .unwrap();
     let metrics = Arc::new(Metrics::new().unwrap());
-    let around = Surroundings { metrics, filters: Registry::default(), listeners: Vec::new() };
+    let around = Surroundings {
+        metrics,
+        filters: Registry::default(),
+        listeners: Vec::new(),
+        mirrors: Arc::default(),
+    };
     let previous = Snapshot::empty(Table::empty(&around), Arc::default());
     let step = Step {
         previous: &previous,

@@ -86,7 +86,7 @@ fn forward(
     };
     let timeout = limit(route.timeout, TIMEOUT);
     let mirror = route.mirror.as_ref().map(|mirror| {
-        Mirror::compile(mirror, &format!("{at}.mirror"), &route.name, timeout, indexes, &around.metrics)
+        Mirror::compile(mirror, &format!("{at}.mirror"), &route.name, timeout, indexes, around)
     });
     let mirror = keep(&mut problems, mirror.transpose());
     match (target, filters, request_headers, rewrite, host, mirror) {

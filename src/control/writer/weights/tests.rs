@@ -53,7 +53,12 @@ fn writer(dir: Option<&Path>) -> (Writer, Arc<Cell>) {
     }))
     .unwrap();
     let metrics = Arc::new(Metrics::new().unwrap());
-    let around = Surroundings { metrics, filters: Registry::default(), listeners: Vec::new() };
+    let around = Surroundings {
+        metrics,
+        filters: Registry::default(),
+        listeners: Vec::new(),
+        mirrors: Arc::default(),
+    };
     let cell = Arc::new(Cell::new(Snapshot::empty(Table::empty(&around), Arc::default())));
     let ready = Arc::new(Ready::new());
     let writer = Writer::new(Config::from(file), None, Arc::new(around), cell.clone(), ready).unwrap();
