@@ -18,6 +18,7 @@ mod read;
 mod token;
 mod ui;
 pub mod view;
+mod weights;
 pub mod world;
 mod write;
 
@@ -93,7 +94,7 @@ impl Admin {
         let Some(Found { page, names }) = found else {
             return Err(path::unknown(request.uri.path()));
         };
-        if method != page.method() {
+        if !page.takes(&method) {
             return Err(path::wrong_method(&method, page));
         }
         if method == Method::GET {

@@ -36,6 +36,7 @@ use tracing::{error, info};
 use crate::admin;
 use crate::config::{Boot, Config, Problem, load};
 use crate::consul;
+use crate::control::fleet::Heard;
 use crate::control::members::Book;
 use crate::control::ready::Ready;
 use crate::control::watch::Stamp;
@@ -212,6 +213,7 @@ impl Builder {
         drop(places);
         let (inbox, changes) = Inbox::new();
         let statuses = Statuses::default();
+        let heard = Heard::default();
 
         let conf = server_conf(&boot);
         let mut server = Server::new_with_opt_and_conf(None, conf);
@@ -224,6 +226,7 @@ impl Builder {
             file: read,
             hangups,
             statuses: statuses.clone(),
+            heard: heard.clone(),
             state_dir: boot.server.state_dir.clone(),
             stop: lifecycle.stop(),
             stopped: lifecycle.stopped(),
@@ -241,7 +244,7 @@ impl Builder {
         server.add_service(door).add_dependency(&bootstrap);
 
         let listening = ready.clone();
-        let world = world::Process { cell, ready, inbox, statuses, around, boot: boot.clone() };
+        let world = world::Process { cell, ready, inbox, statuses, heard, around, boot: boot.clone() };
         let admin = admin::service(Arc::new(world), &boot.admin);
         server.add_service(admin).add_dependency(&bootstrap);
 
@@ -286,7 +289,8 @@ impl Builder {
 
     fn surroundings(&self, boot: &Boot) -> Result<Surroundings, StartError> {
         let listeners = boot.listeners.iter().map(|l| l.name.to_string()).collect();
-        Ok(Surroundings { metrics: Arc::new(Metrics::new()?), filters: self.filters.clone(), listeners })
+        let metrics = Arc::new(Metrics::new()?);
+        Ok(Surroundings { metrics, filters: self.filters.clone(), listeners, mirrors: Arc::default() })
     }
 }
 

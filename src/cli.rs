@@ -1,10 +1,12 @@
 //! The command line: one file a command.
 
+mod admin;
 pub mod check;
 mod demo;
 mod explain;
 mod log;
 pub mod schema;
+mod split;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -46,6 +48,8 @@ enum Command {
     },
     /// Say which route a request takes, why not the others, and which endpoints it may reach
     Explain(explain::Args),
+    /// Show and change how splits share requests out, in a running process
+    Split(split::Args),
     /// Print the JSON Schema of the config file, from which editors complete
     Schema,
     /// Run two sample services behind the proxy, with nothing to install or configure
@@ -69,6 +73,7 @@ pub fn main() -> ExitCode {
             check::run(&config, format, |c| builder(c).problems(), |c| builder(c).warnings())
         }
         Command::Explain(args) => explain::run(&args),
+        Command::Split(args) => split::run(&args),
         Command::Schema => match schema::run() {
             Ok(()) => ExitCode::SUCCESS,
             // The reader went away, as `head` does.

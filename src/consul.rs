@@ -8,8 +8,8 @@
 //!
 //! [`Settings`] is what the config and the `CONSUL_*` variables say together, compared by value so
 //! that a reload keeps connections that did not change. [`Client`] sends; [`Index`] is the pure
-//! rule for blocking queries; [`health`] reads the answers of `/v1/health/service`. [`check`] tells
-//! what cannot work before it is used.
+//! rule for blocking queries; [`health`] reads the answers of `/v1/health/service`; [`kv`] is a folder
+//! of the key-value store. [`check`] tells what cannot work before it is used.
 
 pub mod address;
 pub mod check;
@@ -17,13 +17,14 @@ pub mod client;
 pub mod error;
 pub mod health;
 pub mod index;
+pub mod kv;
 pub mod settings;
 pub mod tls;
 pub mod token;
 
 pub use self::address::Address;
 pub use self::check::{from_environment, problems};
-pub use self::client::{Answer, Client, Query};
+pub use self::client::{Answer, Client, Found, Query};
 pub use self::error::{Error, Pause};
 pub use self::index::{Index, Step};
 pub use self::settings::Settings;

@@ -13,13 +13,24 @@
 //! bad side: a reload that names an unknown service is applied [`WARM`] late. One reload may
 //! overtake another that waits; then what both ask for goes on waiting, and twice [`WARM`] after
 //! the first of them the newest serves, whatever is missing.
+//!
+//! # Weights are the other thing that operators change
+//!
+//! They come over the admin API or from the fleet's documents and stand over the file's: the
+//! [`ledger`] holds what was said, [`weights`] judges what is wanted, and the overlay in `state_dir`
+//! keeps it. A reload leaves them as they were set.
 
 pub mod change;
+mod desk;
+pub mod fleet;
+pub mod ledger;
 pub mod members;
+pub mod overlay;
 mod pending;
 mod reading;
 pub mod ready;
 pub mod watch;
+pub mod weights;
 pub mod writer;
 
 use std::time::Duration;

@@ -69,7 +69,7 @@
 //! | change | [`control`], [`consul`], the sources in [`discovery`] | what moves the world |
 //! | compiled | [`snapshot`], [`cluster`] | what requests read |
 //! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], the rules in [`discovery`] | pure |
-//! | ground | [`config`], [`observe`] | what operators write; what they see |
+//! | ground | [`config`], [`observe`], [`state_file`] | what operators write; what they see; what lasts |
 //!
 //! # The laws
 //!
@@ -106,3 +106,4 @@ pub mod proxy;
 pub mod route;
 pub mod snapshot;
 pub mod split;
+pub mod state_file;

@@ -7,6 +7,7 @@
 //! | `upstream_peer`, `fail_to_connect` | [`connect`] | pick an endpoint; on failure another |
 //! | `request_body_filter` | [`connect`] | the time of a large upload's answer begins |
 //! | `upstream_request_filter` | [`forward`] | host, path, `x-forwarded-*`, header edits |
+//! | both of these | [`mirror`] | a copy for another cluster, if the route asks for it |
 //! | `response_filter`, body filter | [`respond`] | hop-by-hop out, header edits, the deadline |
 //! | `fail_to_proxy` | [`error`] | status and flag of what went wrong |
 //! | `logging` | [`finish`] | metrics, access log |
@@ -25,6 +26,7 @@ pub mod finish;
 pub mod forward;
 mod hop;
 mod linger;
+mod mirror;
 pub mod respond;
 pub mod tap;
 mod variant;
@@ -166,16 +168,19 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        forward::request(session, request, ctx)
+        forward::request(session, request, ctx)?;
+        mirror::header(session, request, ctx);
+        Ok(())
     }
 
     async fn request_body_filter(
         &self,
         session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         end: bool,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
+        mirror::body(session, body.as_ref(), end, ctx);
         if end {
             connect::uploaded(session, ctx);
         }

@@ -8,6 +8,7 @@
 pub mod compile;
 pub mod diff;
 pub mod explain;
+pub mod mirror;
 pub mod splits;
 pub mod table;
 

@@ -23,7 +23,7 @@ const LAYERS: &[&[&str]] = &[
     ],
     &["snapshot", "cluster"],
     &["route", "split", "balance", "filter", "endpoint", "health", "discovery"],
-    &["config", "observe"],
+    &["config", "observe", "state_file"],
 ];
 
 /// Levels below this one are pure: no async, no clock, no global random.

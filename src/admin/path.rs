@@ -18,6 +18,10 @@ pub(super) enum Page {
     Routes,
     Clusters,
     Cluster,
+    Splits,
+    Split,
+    ResetSplit,
+    PreviewSplit,
     Sources,
     Config,
     Explain,
@@ -33,7 +37,7 @@ pub(super) struct Found {
 }
 
 /// Path, page, and what it is in a sentence.
-const TABLE: [(&str, Page, &str); 16] = [
+const TABLE: [(&str, Page, &str); 20] = [
     ("/", Page::Dashboard, "the dashboard"),
     ("/ui/app.js", Page::Script, "its script"),
     ("/ui/style.css", Page::Style, "its style"),
@@ -44,6 +48,10 @@ const TABLE: [(&str, Page, &str); 16] = [
     ("/v1/routes", Page::Routes, "the routes"),
     ("/v1/clusters", Page::Clusters, "the clusters with their endpoints"),
     ("/v1/clusters/{name}", Page::Cluster, "one cluster"),
+    ("/v1/splits", Page::Splits, "the splits: weights in force, where they come from, who set them and why"),
+    ("/v1/splits/{route}", Page::Split, "one split; PUT sets its weights: {weights, why, author, if_epoch}"),
+    ("/v1/splits/{route}/reset", Page::ResetSplit, "the file's weights again"),
+    ("/v1/splits/{route}/preview", Page::PreviewSplit, "which keys would move: {weights}"),
     ("/v1/sources", Page::Sources, "where endpoints come from: age, errors, what is held"),
     ("/v1/config", Page::Config, "the config that serves, secrets hidden"),
     ("/v1/explain", Page::Explain, "which route a request takes and why: {method, url, headers, ip}"),
@@ -59,8 +67,10 @@ pub(super) fn find(path: &str) -> Option<Found> {
 
 /// 404, with what there is.
 pub(super) fn unknown(path: &str) -> Refusal {
-    let paths: Vec<_> =
-        TABLE.iter().map(|(path, page, what)| format!("{} {path}: {what}", page.method())).collect();
+    let paths: Vec<_> = TABLE
+        .iter()
+        .map(|(path, page, what)| format!("{} {path}: {what}", page.methods().join(", ")))
+        .collect();
     let closest = crate::config::problem::closest(path, TABLE.iter().map(|(path, ..)| *path));
     let refusal = Refusal::new(StatusCode::NOT_FOUND, format!("there is no `{path}`"));
     match closest {
@@ -72,7 +82,11 @@ pub(super) fn unknown(path: &str) -> Refusal {
 
 /// 405, with what is allowed.
 pub(super) fn wrong_method(method: &Method, page: Page) -> Refusal {
-    let allow = if page.method() == Method::GET { "GET, HEAD" } else { "POST" };
+    let allow = match page.methods() {
+        ["GET", "PUT"] => "GET, HEAD, PUT",
+        ["POST"] => "POST",
+        _ => "GET, HEAD",
+    };
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("`{method}` is not a method of this path"))
         .hint(format!("use {allow}"))
         .header(ALLOW, allow)
@@ -114,12 +128,19 @@ fn hex(digit: u8) -> Option<u8> {
 // === impl Page ===
 
 impl Page {
-    /// The method; GET stands for HEAD too.
-    pub(super) fn method(self) -> Method {
+    /// The methods; GET stands for HEAD too.
+    fn methods(self) -> &'static [&'static str] {
         match self {
-            Self::Explain | Self::Drain | Self::Undrain | Self::Reload => Method::POST,
-            _ => Method::GET,
+            Self::Split => &["GET", "PUT"],
+            Self::Explain | Self::Drain | Self::Undrain | Self::Reload => &["POST"],
+            Self::ResetSplit | Self::PreviewSplit => &["POST"],
+            _ => &["GET"],
         }
+    }
+
+    /// Whether it takes a method.
+    pub(super) fn takes(self, method: &Method) -> bool {
+        self.methods().contains(&method.as_str())
     }
 
     /// Whether anybody may ask: load balancers and supervisors have no token, and ask under any

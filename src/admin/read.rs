@@ -7,6 +7,7 @@ use crate::admin::World;
 use crate::admin::answer::{Answer, Refusal};
 use crate::admin::path::Page;
 use crate::admin::ui;
+use crate::admin::weights;
 use crate::config::problem::closest;
 
 /// The answer of a GET page.
@@ -29,10 +30,20 @@ pub(super) fn answer(world: &dyn World, page: Page, names: &[String]) -> Result<
         Page::Routes => Answer::json(ok, &world.routes()),
         Page::Clusters => Answer::json(ok, &world.clusters()),
         Page::Cluster => cluster(world, names.first().map_or("", String::as_str))?,
+        Page::Splits => Answer::json(ok, &world.splits()),
+        Page::Split => {
+            let route = names.first().map_or("", String::as_str);
+            Answer::json(ok, &world.split(route).map_err(weights::refused)?)
+        }
         Page::Sources => Answer::json(ok, &world.sources()),
         Page::Config => Answer::json(ok, &world.config()),
         // The caller has compared the method with the page's.
-        Page::Explain | Page::Drain | Page::Undrain | Page::Reload => {
+        Page::Explain
+        | Page::Drain
+        | Page::Undrain
+        | Page::Reload
+        | Page::ResetSplit
+        | Page::PreviewSplit => {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this page takes POST"));
         }
     })

@@ -2,6 +2,8 @@
 //!
 //! Keys are part of the API: add, but do not rename. Durations are in seconds, as in the metrics.
 
+mod split;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use crate::config::live::{Match, Policy};
 use crate::endpoint::{Labels, Registry};
 use crate::observe::access::line::rfc3339;
 use crate::observe::metrics::EndpointState;
+
+pub use self::split::{Move, Preview, SampleRatio, Split, Variant};
 
 /// `/v1/snapshot`.
 #[derive(Clone, Debug, Serialize)]
@@ -40,6 +44,18 @@ pub struct Route {
     pub timeout_seconds: Option<f64>,
     /// Tries in all.
     pub attempts: u32,
+    /// Who gets copies of the requests. None: nobody.
+    pub mirror: Option<Mirror>,
+}
+
+/// Where copies of a route's requests go.
+#[derive(Clone, Debug, Serialize)]
+pub struct Mirror {
+    pub cluster: String,
+    /// The share of requests that is copied.
+    pub fraction: f64,
+    /// Whose requests are copied.
+    pub methods: Vec<String>,
 }
 
 /// What a route does.

@@ -4,6 +4,7 @@
 //! looks at the current snapshot by itself: two calls may see two generations, and say so by their
 //! content.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
@@ -12,7 +13,9 @@ use serde_json::Value;
 
 use crate::admin::explain::Probe;
 use crate::admin::view::{Cluster, Endpoint, Route, Snapshot, Source};
-use crate::config::Problem;
+use crate::admin::view::{Preview, Split};
+use crate::config::{Name, Problem};
+use crate::control::weights::{self, Refused};
 
 /// The running proxy, as the admin API sees it.
 #[async_trait]
@@ -31,6 +34,18 @@ pub trait World: Send + Sync + 'static {
 
     /// One of them.
     fn cluster(&self, name: &str) -> Option<Cluster>;
+
+    /// The splits in the order of the file's routes.
+    fn splits(&self) -> Vec<Split>;
+
+    /// One of them, by its route.
+    fn split(&self, route: &str) -> Result<Split, Refused>;
+
+    /// Which keys would move under other weights; variants that are not named keep theirs.
+    fn preview(&self, route: &str, weights: &BTreeMap<Name, u64>) -> Result<Preview, Refused>;
+
+    /// Gives a split other weights. Returns when they serve.
+    async fn set_weights(&self, request: weights::Request) -> Result<weights::Done, Refused>;
 
     /// What is known of the sources of endpoints.
     fn sources(&self) -> Vec<Source>;

@@ -14,6 +14,7 @@ use crate::admin::answer::{Answer, Refusal};
 use crate::admin::explain::Ask;
 use crate::admin::path::Page;
 use crate::admin::read::unknown_cluster;
+use crate::admin::weights;
 use crate::admin::world::{DrainError, ReloadError};
 use crate::config::Problem;
 
@@ -22,7 +23,7 @@ use crate::config::Problem;
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-/// The answer of a POST page.
+/// The answer of a POST or PUT.
 pub(super) async fn answer(
     world: &dyn World,
     page: Page,
@@ -32,6 +33,9 @@ pub(super) async fn answer(
     if page == Page::Explain {
         let probe = parsed::<Ask>(body)?.parse().map_err(invalid)?;
         return Ok(Answer::json(StatusCode::OK, &world.explain(&probe)));
+    }
+    if let (Page::Split | Page::ResetSplit | Page::PreviewSplit, [route]) = (page, names) {
+        return weights::answer(world, page, route, body).await;
     }
     if !body.is_empty() {
         parsed::<Nothing>(body)?;
@@ -71,7 +75,7 @@ async fn drain(world: &dyn World, cluster: &str, address: &str, on: bool) -> Res
     }
 }
 
-fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub(super) fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|e| {
         let path = e.path().to_string();
@@ -86,7 +90,7 @@ fn not_json(error: &serde_json::Error) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {error}"))
 }
 
-fn invalid(problems: Vec<Problem>) -> Refusal {
+pub(super) fn invalid(problems: Vec<Problem>) -> Refusal {
     let error = match problems.as_slice() {
         [one] => one.to_string(),
         several => format!("{} problems; nothing was changed", several.len()),
@@ -94,6 +98,6 @@ fn invalid(problems: Vec<Problem>) -> Refusal {
     Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error).with("problems", &problems)
 }
 
-fn stopping() -> Refusal {
+pub(super) fn stopping() -> Refusal {
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the process is stopping")
 }

@@ -9,6 +9,7 @@ use pingora::services::background::BackgroundService;
 use tokio::signal::unix::Signal;
 use tokio::sync::{Mutex, mpsc};
 
+use crate::control::fleet::{self, Heard};
 use crate::control::{Change, Inbox, Writer, watch};
 use crate::discovery::hub::Hub;
 use crate::discovery::{Statuses, Stop};
@@ -25,6 +26,8 @@ pub(super) struct Parts {
     /// SIGHUP.
     pub(super) hangups: Option<Signal>,
     pub(super) statuses: Statuses,
+    /// How the watch of the fleet's weights does.
+    pub(super) heard: Heard,
     pub(super) state_dir: Option<PathBuf>,
     /// Turns true when the process has drained. Pingora's own shutdown signal is not used: requests
     /// in flight may still need new members for a retry.
@@ -33,7 +36,7 @@ pub(super) struct Parts {
     pub(super) stopped: mpsc::Sender<()>,
 }
 
-/// Writer, hub, file watch and SIGHUP.
+/// Writer, hub, the fleet's weights, file watch and SIGHUP.
 pub(super) struct Control(Mutex<Option<Parts>>);
 
 // === impl Control ===
@@ -48,13 +51,16 @@ impl Control {
 impl BackgroundService for Control {
     async fn start_with_ready_notifier(&self, _shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
         let Some(parts) = self.0.lock().await.take() else { return };
-        let Parts { writer, changes, inbox, file, hangups, statuses, state_dir, stop, stopped } = parts;
-        let (updates, heard) = mpsc::unbounded_channel();
+        let Parts { writer, changes, inbox, file, hangups, statuses, heard, state_dir, stop, stopped } =
+            parts;
+        let (updates, members) = mpsc::unbounded_channel();
         let hub = Hub::new(updates, state_dir, statuses).run(writer.wanted(), stop.clone());
         tokio::spawn(async move {
             hub.await;
             drop(stopped);
         });
+        let known = writer.ledger().known().map(|(prefix, all)| (prefix.to_owned(), all.clone()));
+        tokio::spawn(fleet::follow(writer.wanted(), known, inbox.clone(), heard, stop.clone()));
         if let Some(mut hangups) = hangups {
             let inbox = inbox.clone();
             tokio::spawn(async move {
@@ -66,7 +72,7 @@ impl BackgroundService for Control {
         if let Some((file, read)) = file {
             tokio::spawn(watch::file(file, read, inbox, stop.clone()));
         }
-        writer.run(changes, heard, || ready.notify_ready(), stop.clone()).await;
+        writer.run(changes, members, || ready.notify_ready(), stop.clone()).await;
         if !*stop.borrow() {
             ended("control");
         }

@@ -4,7 +4,9 @@
 //! nothing is kept beside.
 
 mod sample;
+mod splits;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -17,13 +19,16 @@ use crate::admin::view;
 use crate::admin::world::{DrainError, ReloadError, Reloaded};
 use crate::cluster::Cluster;
 use crate::config::{Boot, Config, Name, live};
+use crate::control::fleet::{self, Heard};
 use crate::control::ready::Ready;
+use crate::control::weights::{self, Refused};
 use crate::control::{self, Applied, Inbox};
 use crate::discovery::Statuses;
 use crate::discovery::keep::LastError;
 use crate::endpoint::{Endpoint, Registry};
 use crate::observe::metrics::{ClusterSample, EndpointState, Scrape, SourceSample};
 use crate::snapshot::compile::Surroundings;
+use crate::snapshot::mirror::Mirror;
 use crate::snapshot::{Action, Cell, Route, Target};
 
 /// What the admin API reads and may ask for.
@@ -33,6 +38,7 @@ pub(super) struct Process {
     pub(super) ready: Arc<Ready>,
     pub(super) inbox: Inbox,
     pub(super) statuses: Statuses,
+    pub(super) heard: Heard,
     pub(super) around: Arc<Surroundings>,
     pub(super) boot: Boot,
 }
@@ -73,9 +79,30 @@ impl World for Process {
         self.cell.load().cluster(name).map(|cluster| show_cluster(cluster))
     }
 
+    fn splits(&self) -> Vec<view::Split> {
+        splits::all(&self.cell.load())
+    }
+
+    fn split(&self, route: &str) -> Result<view::Split, Refused> {
+        splits::one(&self.cell.load(), route)
+    }
+
+    fn preview(&self, route: &str, weights: &BTreeMap<Name, u64>) -> Result<view::Preview, Refused> {
+        splits::preview(&self.cell.load(), route, weights)
+    }
+
+    async fn set_weights(&self, request: weights::Request) -> Result<weights::Done, Refused> {
+        let snapshot = self.cell.load();
+        match &snapshot.live.splits.consul_kv {
+            Some(prefix) => fleet::set(&self.cell, prefix, request, unix_now()).await,
+            None => self.inbox.weights(request).await,
+        }
+    }
+
     fn sources(&self) -> Vec<view::Source> {
         let dynamic = self.statuses.list(now());
-        dynamic.into_iter().map(show_source).collect()
+        let fleet = self.heard.status().map(show_fleet);
+        dynamic.into_iter().map(show_source).chain(fleet).collect()
     }
 
     fn config(&self) -> Value {
@@ -100,6 +127,14 @@ impl World for Process {
                 endpoints: cluster.endpoints.iter().map(|e| sample::endpoint(e, condition(e))).collect(),
             })
             .collect();
+        let fleet = self.heard.status();
+        let fleet = fleet.as_ref().map(|fleet| SourceSample {
+            source: "consul_kv",
+            cluster: "",
+            age: fleet.age_seconds,
+            updates: fleet.updates,
+            errors: fleet.errors,
+        });
         let sources: Vec<_> = statuses
             .iter()
             .map(|s| SourceSample {
@@ -109,6 +144,7 @@ impl World for Process {
                 updates: s.updates,
                 errors: s.errors.values().sum(),
             })
+            .chain(fleet)
             .collect();
         self.around.metrics.render(&Scrape {
             clusters: &clusters,
@@ -150,6 +186,12 @@ fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
+#[expect(clippy::disallowed_methods, reason = "the date of a change is told as the calendar has it")]
+fn unix_now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
 fn show_route(route: &Route, written: &live::Route, clusters: &[Arc<Cluster>]) -> view::Route {
     let (action, timeout, attempts) = match &route.action {
         Action::Forward(forward) => {
@@ -165,6 +207,10 @@ fn show_route(route: &Route, written: &live::Route, clusters: &[Arc<Cluster>]) -
         }
         Action::Redirect(_) | Action::Respond(_) => (fixed(written), None, 0),
     };
+    let mirror = match &route.action {
+        Action::Forward(forward) => forward.mirror.as_ref().map(|mirror| show_mirror(mirror, clusters)),
+        Action::Redirect(_) | Action::Respond(_) => None,
+    };
     view::Route {
         name: route.name.to_string(),
         priority: written.priority,
@@ -172,6 +218,15 @@ fn show_route(route: &Route, written: &live::Route, clusters: &[Arc<Cluster>]) -
         action,
         timeout_seconds: timeout.map(|t| t.as_secs_f64()),
         attempts,
+        mirror,
+    }
+}
+
+fn show_mirror(mirror: &Mirror, clusters: &[Arc<Cluster>]) -> view::Mirror {
+    view::Mirror {
+        cluster: clusters[mirror.cluster].name.to_string(),
+        fraction: mirror.fraction,
+        methods: mirror.methods.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -220,6 +275,25 @@ fn condition(endpoint: &Endpoint) -> EndpointState {
         EndpointState::Unhealthy
     } else {
         EndpointState::Available
+    }
+}
+
+/// The documents of the fleet's weights are a source too, if not one of endpoints.
+fn show_fleet(status: fleet::Status) -> view::Source {
+    view::Source {
+        source: "consul_kv".into(),
+        cluster: status.prefix,
+        age_seconds: status.age_seconds,
+        updates: status.updates,
+        errors: status.errors,
+        last_error: status.last_error,
+        held: None,
+        members: status.documents,
+        degraded: false,
+        index: 0,
+        dropped: status.ignored,
+        dropped_examples: Vec::new(),
+        from_disk: false,
     }
 }
 

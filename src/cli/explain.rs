@@ -3,14 +3,17 @@
 //! Both answers come from `snapshot::explain`. From a file, only static clusters have members; the
 //! others say so.
 
+mod split;
+
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::Value;
 
 use crate::admin::explain::{Ask, Values};
 use crate::app::Builder;
+use crate::cli::admin::{self, Admin};
 use crate::config::Problem;
 
 /// The command's arguments.
@@ -49,7 +52,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let answer = match ask(args) {
         Ok(ask) => match (&args.config, &args.admin) {
             (Some(file), _) => from_file(file.clone(), &ask),
-            (None, Some(admin)) => from_admin(admin, args.token_file.as_ref(), &ask),
+            (None, Some(admin)) => from_admin(admin, args.token_file.as_deref(), &ask),
             (None, None) => Err("say where to look: -c FILE or --admin URL".into()),
         },
         Err(why) => Err(why),
@@ -98,30 +101,10 @@ fn from_file(file: PathBuf, ask: &Ask) -> Result<Value, String> {
     serde_json::to_value(snapshot.explain(&probe.view(), probe.ip)).map_err(|e| e.to_string())
 }
 
-fn from_admin(admin: &str, token_file: Option<&PathBuf>, ask: &Ask) -> Result<Value, String> {
-    let token =
-        token_file.map(std::fs::read_to_string).transpose().map_err(|e| format!("the token file: {e}"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let admin = if admin.contains("://") { admin.to_owned() } else { format!("http://{admin}") };
-    runtime.map_err(|e| e.to_string())?.block_on(async {
-        let client = reqwest::Client::builder().no_proxy().build().map_err(|e| e.to_string())?;
-        let mut request = client.post(format!("{}/v1/explain", admin.trim_end_matches('/'))).json(ask);
-        if let Some(token) = token {
-            request = request.bearer_auth(token.trim());
-        }
-        let answer = request.send().await.map_err(|e| format!("cannot ask {admin}: {}", causes(&e)))?;
-        let (status, text) = (answer.status(), answer.text().await.map_err(|e| e.to_string())?);
-        if !status.is_success() {
-            return Err(format!("{admin} answers {status}: {}", text.trim()));
-        }
-        serde_json::from_str(&text).map_err(|e| format!("{admin} does not answer in JSON: {e}"))
-    })
-}
-
-/// An error with all that led to it: reqwest's own text leaves the reason out.
-fn causes(error: &dyn std::error::Error) -> String {
-    let rest = std::iter::successors(error.source(), |error| error.source());
-    rest.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+fn from_admin(admin: &str, token_file: Option<&Path>, ask: &Ask) -> Result<Value, String> {
+    let asked = Admin::new(admin, token_file)
+        .and_then(|admin| admin::block_on(async { admin.post("/v1/explain", ask).await }));
+    asked.map_err(|failure| failure.to_string())
 }
 
 fn lines(problems: &[Problem]) -> String {
@@ -142,6 +125,7 @@ fn tell(answer: &Value) -> String {
             why => format!("  - {name}: {}\n", text(why)),
         };
     }
+    out += &split::tell(&answer["split"]);
     let cluster = &answer["cluster"];
     if cluster.is_null() {
         return out;

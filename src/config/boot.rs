@@ -31,8 +31,8 @@ pub struct Server {
     pub pid_file: Option<PathBuf>,
     /// The Unix socket over which a new binary takes the listening sockets.
     pub upgrade_socket: PathBuf,
-    /// Where the last known good endpoints are kept. None: nowhere, and a cold start needs its
-    /// registry.
+    /// Where the last known good endpoints are kept, and the weights that were set at run time. None:
+    /// nowhere; a cold start needs its registry, and a restart goes back to the file's weights.
     pub state_dir: Option<PathBuf>,
 }
 

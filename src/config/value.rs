@@ -148,6 +148,11 @@ impl Name {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// A name that no config can give, for what stands beside named things.
+    pub(crate) fn reserved(text: &str) -> Self {
+        Self(format!("<{text}>").into())
+    }
 }
 
 impl FromStr for Name {

@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, header};
 use reqwest::redirect::Policy;
-use reqwest::{Response, Url};
+use reqwest::{RequestBuilder, Response, Url};
 use tokio::time::Instant;
 
 use crate::config::live::Consistency;
@@ -27,6 +27,9 @@ pub const MAX_BODY: usize = 64 << 20;
 
 /// How long a TCP or TLS connection may take to open.
 const CONNECT: Duration = Duration::from_secs(2);
+
+/// What a request may take beyond its wait: a server without a leader holds it for 7 s.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// The shortest time between two rebuilds of the connections.
 const RENEW: Duration = Duration::from_secs(10);
@@ -74,6 +77,14 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// An answer of the KV store, which may be that there is nothing.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub answer: Answer,
+    /// Status 404, with an index. The body is empty then.
+    pub absent: bool,
+}
+
 // === impl Client ===
 
 impl Client {
@@ -95,18 +106,65 @@ impl Client {
     ///
     /// Everything that is not a proper answer.
     pub async fn get(&self, query: &Query<'_>) -> Result<Answer, Error> {
+        Ok(self.ask(query, false).await?.answer)
+    }
+
+    /// As [`Client::get`], for questions that Consul answers with 404 where there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is not a proper answer, as a 404 without an index.
+    pub async fn find(&self, query: &Query<'_>) -> Result<Found, Error> {
+        self.ask(query, true).await
+    }
+
+    /// Sends a change that Consul answers with `true` or `false`. It is sent once, whatever happens.
+    ///
+    /// # Errors
+    ///
+    /// Everything else. The change may have happened; see [`kv::uncertain`](crate::consul::kv).
+    pub async fn change(
+        &self,
+        method: Method,
+        path: &[&str],
+        params: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<bool, Error> {
+        let consistency = Consistency::Default;
+        let url = self.url(&Query { path, params, index: 0, wait: Duration::ZERO, consistency })?;
+        let request = self.0.http.load().request(method, url).body(body);
+        let answer = async {
+            let response = self.send(request).await?;
+            if response.status() != 200 {
+                return Err(refusal(response).await);
+            }
+            let text = start_of(response).await;
+            serde_json::from_str(text.trim()).map_err(|_| Error::NotJson(format!("`{}`", text.trim())))
+        };
+        self.within(GRACE, answer).await
+    }
+
+    async fn ask(&self, query: &Query<'_>, may_be_absent: bool) -> Result<Found, Error> {
         let wait = if query.index == 0 { Duration::ZERO } else { query.wait };
-        let limit = wait.saturating_mul(17) / 16 + Duration::from_secs(10);
+        let limit = wait.saturating_mul(17) / 16 + GRACE;
         let start = Instant::now();
-        let answer = tokio::time::timeout(limit, self.exchange(query)).await;
+        let mut found = self.within(limit, self.exchange(query, may_be_absent)).await?;
+        found.answer.took = start.elapsed();
+        Ok(found)
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let answer = tokio::time::timeout(limit, work).await;
         let answer =
             answer.unwrap_or_else(|_| Err(Error::Timeout(format!("no whole answer within {limit:.1?}"))));
         if matches!(answer, Err(Error::Timeout(_) | Error::Tls(_))) {
             self.renew();
         }
-        let mut answer = answer?;
-        answer.took = start.elapsed();
-        Ok(answer)
+        answer
     }
 
     /// After a time-out the pool may hold connections to nobody; after a TLS failure the files may
@@ -125,29 +183,40 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, query: &Query<'_>) -> Result<Answer, Error> {
-        let mut request = self.0.http.load().get(self.url(query)?);
+    async fn exchange(&self, query: &Query<'_>, may_be_absent: bool) -> Result<Found, Error> {
+        let url = self.url(query)?;
+        let request = self.0.http.load().get(url);
+        let response = self.send(request).await?;
+        if may_be_absent && response.status() == 404 && response.headers().contains_key("x-consul-index") {
+            return Ok(Found { answer: head(response.headers())?, absent: true });
+        }
+        if response.status() != 200 {
+            return Err(refusal(response).await);
+        }
+        let mut answer = accept(response.headers())?;
+        answer.body = body(response).await?;
+        Ok(Found { answer, absent: false })
+    }
+
+    /// Sends a request as ours.
+    async fn send(&self, mut request: RequestBuilder) -> Result<Response, Error> {
         if let Some(token) = self.0.settings.token.current().await? {
             request = request.header("x-consul-token", token);
         }
         if let Some((user, password)) = &self.0.settings.auth {
             request = request.basic_auth(user, Some(password.expose()));
         }
-        let response = request.send().await.map_err(|e| Error::sending(&e))?;
-        let status = response.status().as_u16();
-        if status != 200 {
-            let after = retry_after(response.headers());
-            let text = start_of(response).await;
-            return Err(Error::status(status, &text, after));
-        }
-        let mut answer = accept(response.headers())?;
-        answer.body = body(response).await?;
-        Ok(answer)
+        request.send().await.map_err(|e| Error::sending(&e))
     }
 
     fn url(&self, query: &Query<'_>) -> Result<Url, Error> {
+        // A folder of the KV store ends in a slash.
+        let named = match query.path {
+            ["kv", _, .., ""] => &query.path[..query.path.len() - 1],
+            path => path,
+        };
         // A dot segment would be dropped by the URL rules and the question become another one.
-        if let Some(bad) = query.path.iter().find(|s| matches!(**s, "" | "." | "..")) {
+        if let Some(bad) = named.iter().find(|s| matches!(**s, "" | "." | "..")) {
             return Err(Error::Config(format!("`{bad}` cannot be asked for")));
         }
         let mut url = self.0.base.clone();
@@ -207,12 +276,17 @@ fn build(settings: &Settings) -> Result<(reqwest::Client, Url), Error> {
 
 /// What the header of a 200 must say. Header names compare without case.
 fn accept(headers: &HeaderMap) -> Result<Answer, Error> {
-    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let kind = text("content-type");
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let media = kind.split(';').next().unwrap_or_default().trim();
     if !media.eq_ignore_ascii_case("application/json") {
         return Err(Error::NotJson(format!("content type `{kind}`")));
     }
+    head(headers)
+}
+
+/// What the header of any answer must say.
+fn head(headers: &HeaderMap) -> Result<Answer, Error> {
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let index = text("x-consul-index");
     let index = index.parse().map_err(|_| Error::BadIndex(format!("`{index}`")))?;
     let contact = Duration::from_millis(text("x-consul-lastcontact").parse().unwrap_or(0));
@@ -232,7 +306,15 @@ async fn body(mut response: Response) -> Result<Vec<u8>, Error> {
     Ok(body)
 }
 
-/// The first chunk of an error's body, for the message.
+/// The error that a response is.
+async fn refusal(response: Response) -> Error {
+    let status = response.status().as_u16();
+    let after = retry_after(response.headers());
+    let text = start_of(response).await;
+    Error::status(status, &text, after)
+}
+
+/// The first chunk of a body: an error's, for the message, or that of a short answer.
 async fn start_of(mut response: Response) -> String {
     let chunk = response.chunk().await.ok().flatten().unwrap_or_default();
     String::from_utf8_lossy(&chunk[..chunk.len().min(1024)]).into_owned()
@@ -267,6 +349,14 @@ mod tests {
             url("unix:///s", &["status"], 0, Consistency::Default).unwrap(),
             "http://localhost/v1/status?dc=a+b"
         );
+    }
+
+    #[test]
+    fn a_folder_of_keys_ends_in_a_slash() {
+        let folder = url("h:1", &["kv", "a b", "c", ""], 0, Consistency::Default).unwrap();
+        assert_eq!(folder, "http://h:1/v1/kv/a%20b/c/?dc=a+b");
+        assert_eq!(url("h:1", &["kv", ""], 0, Consistency::Default).unwrap_err().kind(), "config");
+        assert_eq!(url("h:1", &["kv", "", ""], 0, Consistency::Default).unwrap_err().kind(), "config");
     }
 
     #[test]

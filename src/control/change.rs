@@ -1,11 +1,14 @@
 //! What can be asked of the writer, and what it answers.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Name, Problem};
+use crate::control::weights;
+use crate::split::Standing;
 
 /// A change of the world. Members come over a channel of their own, from `discovery`.
 #[derive(Debug)]
@@ -19,6 +22,12 @@ pub enum Change {
         on: bool,
         reply: oneshot::Sender<Result<Applied, DrainError>>,
     },
+    /// Give a split other weights, on this node.
+    Weights { request: weights::Request, reply: oneshot::Sender<Result<weights::Done, weights::Refused>> },
+    /// All that the fleet's documents below a prefix say now, by route. See `Ledger::fleet`.
+    Documents { prefix: String, said: BTreeMap<Name, Standing> },
+    /// The documents below this prefix are not heard; nobody is to wait for them.
+    NoDocuments { prefix: String },
 }
 
 /// The change serves.
@@ -91,5 +100,26 @@ impl Inbox {
         let change = Change::Drain { cluster, address, on, reply };
         self.0.send(change).map_err(|_| DrainError::Stopping)?;
         answer.await.unwrap_or(Err(DrainError::Stopping))
+    }
+
+    /// Gives a split other weights; returns once they serve and are on disk.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing changed.
+    pub async fn weights(&self, request: weights::Request) -> Result<weights::Done, weights::Refused> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Change::Weights { request, reply }).map_err(|_| weights::Refused::Stopping)?;
+        answer.await.unwrap_or(Err(weights::Refused::Stopping))
+    }
+
+    /// Tells all that the fleet's documents below a prefix say now, and does not wait.
+    pub fn documents(&self, prefix: String, said: BTreeMap<Name, Standing>) {
+        let _ = self.0.send(Change::Documents { prefix, said });
+    }
+
+    /// Tells that they are not heard.
+    pub fn no_documents(&self, prefix: &str) {
+        let _ = self.0.send(Change::NoDocuments { prefix: prefix.into() });
     }
 }

@@ -11,7 +11,8 @@ use crate::control::reading::Reply;
 use crate::observe::access::AccessLog;
 use crate::snapshot::compile::Plan;
 
-/// The questions whose answers are awaited, by cluster and fingerprint, and until when.
+/// The questions whose answers are awaited, by cluster and fingerprint, and until when. The fleet's
+/// documents are one too, see [`documents`].
 pub(super) type Waiting = HashMap<(Name, u64), Instant>;
 
 /// The config that serves next.
@@ -42,6 +43,14 @@ impl Pending {
     }
 }
 
+/// The question for the fleet's documents: users are not to be assigned by the file's weights in the
+/// moment before those of the fleet are heard. No cluster asks it.
+pub(super) fn documents(prefix: &str) -> (Name, u64) {
+    let fingerprint =
+        xxhash_rust::xxh3::xxh3_64(format!("consul_kv {}", prefix.trim_matches('/')).as_bytes());
+    (Name::reserved("consul_kv"), fingerprint)
+}
+
 /// Which answers a config waits for, and how long.
 ///
 /// Not those that `serving` asks for too: they are there, or the config that serves has given up on
@@ -66,7 +75,17 @@ pub(super) fn waiting(
         };
         Some((key, until))
     };
-    plan.questions().filter_map(wait).collect()
+    let mut all: Waiting = plan.questions().filter_map(wait).collect();
+    let prefix = |plan: &Plan| plan.live.splits.consul_kv.as_deref().map(documents);
+    if let Some(question) = prefix(plan)
+        && serving.and_then(prefix).as_ref() != Some(&question)
+    {
+        match before.filter(|before| prefix(&before.plan).as_ref() == Some(&question)) {
+            Some(before) => all.extend(before.waiting.get(&question).map(|until| (question, *until))),
+            None => drop(all.insert(question, now + WARM)),
+        }
+    }
+    all
 }
 
 #[cfg(test)]
@@ -87,7 +106,8 @@ mod tests {
         let fixed = serde_json::from_value(serde_json::json!({"static": {"endpoints": []}})).unwrap();
         live.clusters.insert("fixed".parse().unwrap(), fixed);
         let metrics = Arc::new(Metrics::new().unwrap());
-        let around = Surroundings { metrics, filters: Registry::default(), listeners: Vec::new() };
+        let mirrors = Arc::default();
+        let around = Surroundings { metrics, filters: Registry::default(), listeners: Vec::new(), mirrors };
         Plan::new(live.into(), &around).unwrap()
     }
 

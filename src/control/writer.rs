@@ -1,5 +1,7 @@
 //! The task behind `control`: its state and its loop.
 
+mod weights;
+
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,8 +11,11 @@ use tokio::time::{Duration, Instant, interval, sleep_until};
 use tracing::{info, warn};
 
 use crate::config::{Boot, Config, Live, Name, Problem};
+use crate::control::desk::Desk;
+use crate::control::ledger::Ledger;
 use crate::control::members::Book;
-use crate::control::pending::{Pending, waiting};
+use crate::control::overlay;
+use crate::control::pending::{Pending, documents, waiting};
 use crate::control::reading::{Candidate, Reader, Request, compile, open_log};
 use crate::control::ready::Ready;
 use crate::control::{Applied, Change, DrainError, Rejected, WARM};
@@ -34,6 +39,9 @@ pub struct Writer {
     /// The boot half that this process runs with.
     boot: Boot,
     reader: Reader,
+    /// What stands over the file's weights.
+    ledger: Ledger,
+    desk: Desk,
     /// What the sources are to watch: the pending config, else the serving one.
     wanted: watch::Sender<Arc<Live>>,
 }
@@ -41,7 +49,7 @@ pub struct Writer {
 // === impl Writer ===
 
 impl Writer {
-    /// Prepares a writer whose first config is `config`.
+    /// Prepares a writer whose first config is `config`. Reads the weights that were set earlier.
     ///
     /// # Errors
     ///
@@ -59,6 +67,10 @@ impl Writer {
         let mut book = Book::default();
         book.enter_static(&plan.live);
         let (wanted, _) = watch::channel(plan.live.clone());
+        let stored = boot.server.state_dir.as_deref().map(overlay::load).unwrap_or_default();
+        let mut ledger = Ledger::restored(stored, plan.live.splits.consul_kv.as_deref());
+        ledger.judge(&plan.live);
+        let desk = Desk::new(boot.server.state_dir.clone());
         let now = Instant::now();
         let pending = Pending {
             waiting: waiting(&plan, None, None, now),
@@ -71,12 +83,18 @@ impl Writer {
         };
         let (roster, pending) = (Roster::default(), Some(pending));
         let reader = Reader::new(file, around.clone(), cell.clone());
-        Ok(Self { around, cell, ready, book, roster, serving: None, pending, boot, reader, wanted })
+        let serving = None;
+        Ok(Self { around, cell, ready, book, roster, serving, pending, boot, reader, ledger, desk, wanted })
     }
 
     /// What the sources should watch, for the hub.
     pub fn wanted(&self) -> watch::Receiver<Arc<Live>> {
         self.wanted.subscribe()
+    }
+
+    /// What stands over the file's weights at the start, for those that follow the fleet's documents.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// Serves changes until `stop` turns true. `started` is called once, when the first snapshot is
@@ -108,6 +126,7 @@ impl Writer {
                 }
                 Some(change) = changes.recv() => self.change(change),
                 (request, outcome) = self.reader.done() => self.read(request, outcome),
+                (change, outcome) = self.desk.written() => self.weights_written(change, outcome),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 _ = sweep.tick() => self.sweep(),
                 changed = stop.changed() => if changed.is_err() || *stop.borrow() { return },
@@ -126,6 +145,19 @@ impl Writer {
             Change::Drain { cluster, address, on, reply } => {
                 let _ = reply.send(self.drain(cluster, address, on));
             }
+            Change::Weights { request, reply } => self.weights(request, reply),
+            Change::Documents { prefix, said } => {
+                self.documents_answered(&prefix);
+                self.documents(&prefix, said);
+            }
+            Change::NoDocuments { prefix } => self.documents_answered(&prefix),
+        }
+    }
+
+    /// Nobody waits for the fleet's documents any longer.
+    fn documents_answered(&mut self, prefix: &str) {
+        if let Some(pending) = &mut self.pending {
+            pending.waiting.remove(&documents(prefix));
         }
     }
 
@@ -199,6 +231,8 @@ impl Writer {
         let Pending { plan, access_log, cause, replies, .. } = pending;
         let unchanged = self.serving.as_ref().is_some_and(|serving| serving.live == plan.live);
         if !unchanged {
+            self.ledger.watch(plan.live.splits.consul_kv.as_deref());
+            self.ledger.judge(&plan.live);
             self.serving = Some(plan);
             self.publish(Some(access_log), cause);
         }
@@ -218,13 +252,14 @@ impl Writer {
         #[expect(clippy::disallowed_methods, reason = "the one place that dates snapshots")]
         let now = std::time::SystemTime::now();
         let access_log = access_log.unwrap_or_else(|| previous.access_log.clone());
-        let standing = |_: &Name| crate::split::Standing::default();
+        let standing = |route: &Name| self.ledger.standing(route);
         let step =
             Step { previous: &previous, members: &members, standing: &standing, access_log, cause, now };
         let snapshot = Arc::new(plan.snapshot(step, &mut self.roster, &self.around));
         if snapshot.digest == previous.digest
             && Arc::ptr_eq(&snapshot.live, &previous.live)
             && Arc::ptr_eq(&snapshot.access_log, &previous.access_log)
+            && snapshot.splits.iter().zip(previous.splits.iter()).all(|(new, old)| Arc::ptr_eq(new, old))
         {
             return;
         }

@@ -15,6 +15,7 @@ mod backoff;
 mod bucket;
 mod poll;
 mod select;
+pub mod splits;
 mod sweep;
 mod tasks;
 mod watch;

@@ -12,6 +12,7 @@
 //! crate does the unlabelled families, `process_*`, and the encoding of both.
 
 pub mod histogram;
+pub mod mirror;
 pub mod route;
 pub mod scrape;
 pub mod series;
@@ -25,11 +26,13 @@ use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use self::mirror::Mirrors;
 use self::route::Routes;
 use self::series::Family;
 use self::text::Text;
 
 pub use self::histogram::BUCKETS;
+pub use self::mirror::MirrorMetrics;
 pub use self::route::RouteMetrics;
 pub use self::scrape::{ClusterSample, EndpointSample, EndpointState, Scrape, SourceSample};
 pub use self::series::Counter;
@@ -43,6 +46,7 @@ pub struct Metrics {
     last_reload: IntGauge,
     access_log_dropped: IntCounter,
     routes: Routes,
+    mirrors: Mirrors,
     reloads: Family,
     invalid: Family,
     retries: Family,
@@ -91,6 +95,7 @@ impl Metrics {
                 )?,
             )?,
             routes: Routes::default(),
+            mirrors: Mirrors::default(),
             reloads: Family::new("tidegate_config_reloads_total", "Reloads by result.", &["result"]),
             invalid: Family::new(
                 "tidegate_http_requests_invalid_total",
@@ -146,6 +151,11 @@ impl Metrics {
         }
     }
 
+    /// The handle of a route's mirror.
+    pub fn mirror(&self, route: &str, cluster: &str) -> MirrorMetrics {
+        self.mirrors.handle(route, cluster)
+    }
+
     /// The in-flight gauge of a listener.
     pub fn in_flight(&self, listener: &str) -> IntGauge {
         self.in_flight.with_label_values(&[listener])
@@ -177,6 +187,7 @@ impl Metrics {
     /// Drops the series of routes and clusters whose handles nobody holds any more.
     pub fn sweep(&self) {
         self.routes.sweep();
+        self.mirrors.sweep();
         for family in [&self.retries, &self.panic, &self.connect_failures, &self.assignments] {
             family.sweep();
         }
@@ -191,6 +202,7 @@ impl Metrics {
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut out);
         let mut text = Text::new(out);
         self.routes.render(&mut text);
+        self.mirrors.render(&mut text);
         for family in [&self.reloads, &self.invalid, &self.retries, &self.panic, &self.connect_failures] {
             family.render(&mut text);
         }

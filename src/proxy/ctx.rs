@@ -11,6 +11,7 @@ use crate::cluster::Cluster;
 use crate::endpoint::Lease;
 use crate::filter::Memory;
 use crate::observe::Flag;
+use crate::proxy::mirror;
 use crate::snapshot::table::Forward;
 use crate::snapshot::{Action, Route, Snapshot, Target};
 use crate::split::{Excluded, Reason, Variant};
@@ -52,6 +53,8 @@ pub struct RequestCtx {
     pub(crate) attempt_start: Option<Instant>,
     /// connect: the last failure was on a pooled connection, which says nothing of the endpoint.
     pub(crate) stale_connection: bool,
+    /// mirror: how far its copy is.
+    pub(crate) mirror: mirror::Stage,
     /// respond: seconds from the last try's start to the endpoint's header.
     pub(crate) ttfb: Option<f64>,
     /// any: why the answer is not simply the endpoint's own.
@@ -98,6 +101,7 @@ impl RequestCtx {
             attempts: 0,
             attempt_start: None,
             stale_connection: false,
+            mirror: mirror::Stage::default(),
             ttfb: None,
             flag: None,
             status: None,

@@ -11,16 +11,17 @@ use pingora::{ErrorType, OrErr, Result};
 use pingora_proxy::Session;
 
 use crate::proxy::ctx::RequestCtx;
-use crate::proxy::{tap, variant};
+use crate::proxy::{mirror, tap, variant};
 
-/// Headers by which a client could pretend to be a proxy.
-const PRETENSIONS: [&str; 6] = [
+/// Headers by which a client could pretend to be a proxy, or a copy.
+const PRETENSIONS: [&str; 7] = [
     "forwarded",
     "x-forwarded-host",
     "x-forwarded-port",
     "x-forwarded-prefix",
     "x-real-ip",
     "x-tidegate-variant",
+    mirror::MARK,
 ];
 
 /// Turns the client's request into the endpoint's.

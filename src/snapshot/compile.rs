@@ -22,6 +22,7 @@ use crate::filter::Registry;
 use crate::observe::Metrics;
 use crate::observe::access::AccessLog;
 use crate::route::{Router, Rule};
+use crate::snapshot::mirror::Connections;
 use crate::snapshot::{Serving, Snapshot, Table};
 use crate::split::Standing;
 
@@ -33,6 +34,8 @@ pub struct Surroundings {
     pub filters: Registry,
     /// The names of the listeners, in the order of their indexes.
     pub listeners: Vec<String>,
+    /// The connections to mirrors, which outlive snapshots.
+    pub mirrors: Arc<Connections>,
 }
 
 /// A config that holds together, compiled as far as it goes without members.
@@ -130,6 +133,9 @@ impl Plan {
     /// The next snapshot.
     pub fn snapshot(&self, step: Step<'_>, roster: &mut Roster, around: &Surroundings) -> Snapshot {
         let Step { previous, members, standing, access_log, cause, now } = step;
+        if self.live.routes.iter().any(|route| route.mirror.is_some()) {
+            around.mirrors.get();
+        }
         let mut hasher = Xxh3::new();
         hasher.update(&self.table.digest.to_le_bytes());
         let compile = |planned: &PlannedCluster| {

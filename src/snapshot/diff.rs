@@ -1,6 +1,7 @@
 //! What changed between two snapshots, in words: one log line per generation.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::snapshot::Snapshot;
 
@@ -27,6 +28,12 @@ pub fn describe(old: &Snapshot, new: &Snapshot) -> Vec<String> {
         };
         changes.push(format!("{}: endpoints {}", cluster.name, sets(&addresses(was), &addresses(cluster))));
     }
+    changes.extend(new.splits.iter().filter_map(|serving| {
+        let was = old.split(serving.route.as_str()).filter(|was| !Arc::ptr_eq(was, serving))?;
+        let (before, after) = (was.epoch(), serving.epoch());
+        let epoch = if before == after { String::new() } else { format!(", epoch {before} -> {after}") };
+        Some(format!("{}: {}{epoch}", serving.route, was.change(&serving.variants, &serving.weights)))
+    }));
     changes
 }
 

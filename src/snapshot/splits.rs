@@ -3,6 +3,7 @@
 //! It lies beside the table, since a shift of weights changes it every second and the table is large;
 //! and a snapshot that changes nothing of it shares it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -72,6 +73,23 @@ impl Serving {
             }
             _ => Origin::File,
         }
+    }
+
+    /// What others would change, in words: `control 90 -> 80, candidate 10 -> 20`.
+    pub fn change(&self, variants: &[Name], weights: &Weights) -> String {
+        let old: BTreeMap<_, _> = self.variants.iter().zip(self.weights.values()).collect();
+        let new: BTreeMap<_, _> = variants.iter().zip(weights.values()).collect();
+        let told = |weight: Option<&&u64>| weight.map_or_else(|| "none".into(), ToString::to_string);
+        let gone = self.variants.iter().filter(|name| !new.contains_key(name));
+        let steps = variants.iter().chain(gone).filter_map(|name| {
+            let (old, new) = (old.get(name), new.get(name));
+            (old != new).then(|| format!("{name} {} -> {}", told(old), told(new)))
+        });
+        let mut steps: Vec<_> = steps.collect();
+        if self.weights.seed != weights.seed {
+            steps.push(format!("seed {:?} -> {:?}", self.weights.seed, weights.seed));
+        }
+        if steps.is_empty() { "the same weights".into() } else { steps.join(", ") }
     }
 
     /// How often they were changed since the file.

@@ -14,6 +14,7 @@ use crate::filter::rewrite::Rewrite;
 use crate::observe::metrics::{Counter, RouteMetrics};
 use crate::route::Router;
 use crate::snapshot::compile::Surroundings;
+use crate::snapshot::mirror::Mirror;
 use crate::split::{Reason, Split};
 
 /// The whole request, where the route says nothing.
@@ -82,6 +83,8 @@ pub struct Forward {
     pub idle_timeout: Option<Duration>,
     /// Tries in all.
     pub attempts: u8,
+    /// Who gets copies of the requests.
+    pub mirror: Option<Mirror>,
 }
 
 /// Where a request is sent on to.

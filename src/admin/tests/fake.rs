@@ -1,8 +1,11 @@
 //! A made-up world, a listener in front of it, and a client that writes bytes.
 
+#![allow(clippy::disallowed_types, reason = "a lock of a test, never held over an await")]
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -16,12 +19,15 @@ use tokio::sync::watch;
 
 use crate::admin::explain::Probe;
 use crate::admin::view::{Action, Cluster, Endpoint, Route, Snapshot, Source};
+use crate::admin::view::{Preview, Split, Variant};
 use crate::admin::world::{DrainError, ReloadError, Reloaded};
 use crate::admin::{Admin, World};
-use crate::config::live::{Match, PathMatch, Policy};
-use crate::config::{Problem, boot};
+use crate::config::live::{Match, OnUnhealthy, PathMatch, Policy};
+use crate::config::{Name, Problem, boot};
+use crate::control::weights::{Done, Refused, Request};
 use crate::endpoint::Registry;
 use crate::observe::metrics::EndpointState;
+use crate::split::Origin;
 
 #[derive(Default)]
 pub(super) struct Fake {
@@ -29,6 +35,7 @@ pub(super) struct Fake {
     pub(super) broken: AtomicBool,
     pub(super) drained: AtomicBool,
     pub(super) asked: AtomicU64,
+    pub(super) wishes: Mutex<Vec<Request>>,
 }
 
 /// An answer, taken apart.
@@ -91,6 +98,7 @@ impl World for Fake {
             action,
             timeout_seconds: Some(15.0),
             attempts: 2,
+            mirror: None,
         };
         let redirect = Action::Redirect { to: "//new.example.com{path}".into(), status: 308 };
         vec![
@@ -130,6 +138,60 @@ impl World for Fake {
 
     fn cluster(&self, name: &str) -> Option<Cluster> {
         self.clusters().into_iter().find(|c| c.name == name)
+    }
+
+    fn splits(&self) -> Vec<Split> {
+        vec![self.split("shop").unwrap()]
+    }
+
+    fn split(&self, route: &str) -> Result<Split, Refused> {
+        if route != "shop" {
+            let what = format!("there is no route `{route}`");
+            return Err(Refused::Unknown { what, hint: "did you mean `shop`?".into() });
+        }
+        let variant = |name: &str, weight| Variant {
+            name: name.into(),
+            cluster: "web".into(),
+            weight,
+            file_weight: 50,
+            share: 0.01 * f64::from(u32::try_from(weight).unwrap()),
+            available: 2,
+            endpoints: 3,
+            assigned: None,
+        };
+        Ok(Split {
+            route: "shop".into(),
+            seed: "shop".into(),
+            key: "header x-user-id, cookie tg_id".into(),
+            on_unhealthy: OnUnhealthy::Shift,
+            tell_client: false,
+            origin: Origin::Overlay,
+            epoch: 3,
+            author: Some("ann@host".into()),
+            why: None,
+            at: Some("2026-11-28T13:00:00Z".into()),
+            problem: None,
+            variants: vec![variant("control", 90), variant("candidate", 10)],
+            sample_ratio: None,
+        })
+    }
+
+    fn preview(&self, route: &str, weights: &BTreeMap<Name, u64>) -> Result<Preview, Refused> {
+        self.split(route)?;
+        let after = weights.iter().map(|(name, weight)| (name.to_string(), *weight as f64)).collect();
+        Ok(Preview { before: vec![("control".into(), 0.9)], after, moved: 0.0, moves: Vec::new() })
+    }
+
+    async fn set_weights(&self, request: Request) -> Result<Done, Refused> {
+        let epoch = 3;
+        if request.if_epoch.is_some_and(|wanted| wanted != epoch) {
+            return Err(Refused::Stale { what: "late".into(), generation: 41, epoch });
+        }
+        if request.why == "full" {
+            return Err(Refused::Unsaved { path: "/state/overlay.json".into(), why: "no space".into() });
+        }
+        self.wishes.lock().unwrap().push(request);
+        Ok(Done { generation: 42, epoch: 4, warnings: Vec::new() })
     }
 
     fn sources(&self) -> Vec<Source> {

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::fake::{Fake, request, send, serve};
 use crate::config::boot;
+use crate::control::weights::Wish;
 
 const JSON: &str = "Content-Type: application/json";
 
@@ -88,12 +89,14 @@ async fn a_connection_is_used_again() {
 #[tokio::test]
 async fn other_paths_and_methods_say_what_there_is() {
     let (_, admin) = start().await;
-    let unknown = get(admin, "/v1/splits").await;
+    let unknown = get(admin, "/v1/split").await;
     assert_eq!(unknown.status, 404);
     let paths = unknown.json()["paths"].as_array().unwrap().len();
     assert!(paths >= 14 && unknown.body.contains("POST /v1/reload"), "{}", unknown.body);
     let wrong = request(admin, "DELETE /v1/routes", &[], "").await;
     assert_eq!((wrong.status, wrong.header("allow")), (405, Some("get, head")));
+    let wrong = request(admin, "POST /v1/splits/shop", &[], "").await;
+    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("get, head, put")));
     let wrong = get(admin, "/v1/reload").await;
     assert_eq!((wrong.status, wrong.header("allow")), (405, Some("post")));
 }
@@ -122,6 +125,67 @@ async fn reloading() {
     world.broken.store(true, Relaxed);
     let reply = request(admin, "POST /v1/reload", &[], "").await;
     assert_eq!((reply.status, reply.json()["problems"].as_array().unwrap().len()), (422, 2));
+}
+
+#[tokio::test]
+async fn splits() {
+    let (world, admin) = start().await;
+    let all = get(admin, "/v1/splits").await.json();
+    assert_eq!(all[0], get(admin, "/v1/splits/shop").await.json());
+    let split = &all[0];
+    assert_eq!(
+        (&split["origin"], &split["epoch"], &split["on_unhealthy"]),
+        (&"overlay".into(), &3.into(), &"shift".into())
+    );
+    assert_eq!((&split["author"], &split["variants"][1]["file_weight"]), (&"ann@host".into(), &50.into()));
+    assert!(split["why"].is_null() && split["problem"].is_null() && split.get("why").is_some());
+    assert!(split.get("sample_ratio").is_none(), "nothing is shown that is not counted");
+    let close = get(admin, "/v1/splits/shpo").await;
+    assert_eq!((close.status, &close.json()["hint"]), (404, &"did you mean `shop`?".into()));
+
+    let ask = async |line: &str, body: &str| {
+        let headers = if body.is_empty() { &[][..] } else { &[JSON][..] };
+        let reply = request(admin, line, headers, body).await;
+        (reply.status, reply.json())
+    };
+    let put = "PUT /v1/splits/shop";
+    let (status, told) = ask(put, r#"{"weights": {"control": 80}, "if_epoch": 3, "author": "ann"}"#).await;
+    assert_eq!((status, &told["generation"], &told["epoch"]), (200, &42.into(), &4.into()));
+    assert!(told.get("warnings").is_none());
+    let (status, told) = ask(put, r#"{"weights": {"control": 80}, "if_epoch": 2}"#).await;
+    assert_eq!((status, &told["generation"], &told["epoch"]), (409, &41.into(), &3.into()));
+    let (status, told) = ask(put, r#"{"weights": {"control": 80}, "why": "full"}"#).await;
+    assert!(status == 500 && told["error"].as_str().unwrap().contains("/state/overlay.json"), "{told}");
+    let (status, told) = ask(put, r#"{"weights": {"control": -1}}"#).await;
+    assert_eq!((status, &told["problems"][0]["path"]), (422, &"weights.control".into()));
+    assert_eq!(ask(put, "").await.0, 400);
+    let (reset, preview) = ("POST /v1/splits/shop/reset", "POST /v1/splits/shop/preview");
+    assert_eq!(ask(reset, "").await.0, 200);
+    assert_eq!(ask(reset, r#"{"author": "bob"}"#).await.0, 200);
+    assert_eq!(ask(reset, r#"{"weights": {"control": 1}}"#).await.0, 422);
+    let (status, told) = ask(preview, r#"{"weights": {"control": 1}}"#).await;
+    assert_eq!((status, &told["before"]["control"], &told["moved"]), (200, &0.9.into(), &0.0.into()));
+    assert_eq!(ask(preview, r#"{"weights": {"control": 1e9, "candidate": 1.1}}"#).await.0, 422);
+
+    let wishes = world.wishes.lock().unwrap();
+    let wishes: Vec<_> = wishes.iter().map(|w| (w.wish == Wish::Reset, w.author.as_str())).collect();
+    assert_eq!(wishes, [(false, "ann"), (true, ""), (true, "bob")], "what was refused never got through");
+}
+
+#[tokio::test]
+async fn another_site_changes_no_weights() {
+    let (world, admin) = start().await;
+    let body = r#"{"weights": {"control": 80}}"#;
+    for line in ["PUT /v1/splits/shop", "POST /v1/splits/shop/reset", "POST /v1/splits/shop/preview"] {
+        for headers in [&[JSON, "Sec-Fetch-Site: cross-site"][..], &[JSON, "Origin: http://evil.example"]] {
+            assert_eq!(request(admin, line, headers, body).await.status, 403, "{line} {headers:?}");
+        }
+        assert_eq!(request(admin, line, &["Content-Type: text/plain"], body).await.status, 415, "{line}");
+    }
+    let preflight = request(admin, "OPTIONS /v1/splits/shop", &[], "").await;
+    assert_eq!((preflight.status, preflight.header("allow")), (405, Some("get, head, put")));
+    assert!(preflight.header("access-control-allow-origin").is_none());
+    assert!(world.wishes.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

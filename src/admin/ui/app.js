@@ -20,20 +20,36 @@ async function ask(path, options) {
   const answer = type.startsWith("application/json") ? await response.json() : null;
   if (!response.ok && !(answer && "ready" in answer)) {
     const text = answer && answer.error ? answer.error : `${path} answered ${response.status}`;
-    throw new Error(answer && answer.hint ? `${text}; ${answer.hint}` : text);
+    const error = new Error(answer && answer.hint ? `${text}; ${answer.hint}` : text);
+    error.status = response.status;
+    throw error;
   }
   return answer;
+}
+
+/** What may not be there, as on a node of another version: then null. */
+function askIfThere(path) {
+  return ask(path).catch((e) => {
+    if (e.status === 404) return null;
+    throw e;
+  });
 }
 
 /** Asks for everything; what fails is shown and the rest goes on. */
 async function poll() {
   const paths = ["/ready", "/v1/snapshot", "/v1/clusters", "/v1/sources"];
-  const shows = [showReady, showSnapshot, showClusters, showSources];
-  const answers = await Promise.allSettled(paths.map((path) => ask(path)));
+  const shows = [showReady, showSnapshot, showClusters, showSources, showSplits];
+  const asked = [...paths.map((path) => ask(path)), askIfThere("/v1/splits")];
+  const answers = await Promise.allSettled(asked);
   const failures = new Set();
   answers.forEach((answer, i) => {
     if (answer.status === "fulfilled") {
-      shows[i](answer.value);
+      try {
+        shows[i](answer.value);
+      } catch (e) {
+        // An answer of another version must not stop the page.
+        failures.add(`${shows[i].name}: ${e.message}`);
+      }
     } else {
       failures.add(answer.reason instanceof TypeError ? "No contact with the proxy; what is shown is old." : answer.reason.message);
     }
@@ -177,9 +193,83 @@ function wording([kind, value]) {
 
 function action(route) {
   if (route.cluster) return make("a", { href: `#cluster-${route.cluster}` }, route.cluster);
+  if (route.split) return make("a", { href: `#split-${route.name}` }, "split");
   if (route.redirect) return `redirect ${route.redirect.status} to ${route.redirect.to}`;
   if (route.respond) return `respond ${route.respond.status}`;
   return "";
+}
+
+/** Routes without a split are most, so where there is none the section is not there either. */
+function showSplits(splits) {
+  const some = Array.isArray(splits) ? splits : [];
+  byId("splits").hidden = byId("splits-link").hidden = some.length === 0;
+  byId("splits-count").textContent = some.length;
+  const blocks = some.slice(0, SHOWN).map(splitBlock);
+  const more = make("p", { class: "quiet" }, "All splits: ", make("a", { href: "/v1/splits" }, "/v1/splits"));
+  replace(byId("splits-body"), some.length > SHOWN ? [...blocks, more] : blocks);
+}
+
+function splitBlock(split) {
+  const head = make("div", { class: "cluster-head" }, make("h3", {}, split.route), originPill(split), ratioPill(split));
+  head.append(make("span", { class: "quiet" }, split.key ? `by ${split.key}` : "at random", split.seed ? `, seed ${split.seed}` : ""));
+  const block = make("div", { class: "cluster split", id: `split-${split.route}` }, head);
+  const story = splitStory(split);
+  if (story) block.append(make("p", { class: "hint" }, story));
+  if (split.problem) block.append(make("p", { class: "problem" }, pill("bad", "problem"), ` ${split.problem}`));
+  const columns = [["Variant"], ["Cluster"], ["Weight", "number"], ["Share", "number"], [""], ["Available"], ["Assigned", "number"]];
+  const body = make("tbody");
+  const variants = split.variants || [];
+  const total = variants.reduce((sum, variant) => sum + variant.weight, 0);
+  fill(body, variants.map((variant) => variantRow(variant, total)), columns.length, "No variants.", "/v1/splits");
+  block.append(make("table", {},
+    make("thead", {}, make("tr", {}, ...columns.map(([name, kind]) => make("th", { class: kind || "" }, name)))), body));
+  return block;
+}
+
+function originPill(split) {
+  const name = { file: "from the file", overlay: "set on this node", consul_kv: "from Consul KV" }[split.origin] || split.origin;
+  return pill(split.origin === "file" ? "" : "warn", split.epoch ? `${name}, epoch ${split.epoch}` : name);
+}
+
+/** Who changed it last, when and why. */
+function splitStory(split) {
+  const parts = [];
+  if (split.author) parts.push(`by ${split.author}`);
+  const at = split.at ? Date.parse(split.at) : NaN;
+  if (!Number.isNaN(at)) parts.push(`${span(Math.max(0, Math.floor((Date.now() - at) / 1000)))} ago`);
+  return parts.join(", ") + (split.why ? `${parts.length ? ": " : ""}${split.why}` : "");
+}
+
+/** Whether the keys that came spread as the weights say. */
+function ratioPill(split) {
+  const ratio = split.sample_ratio;
+  if (!ratio) return pill("", split.key ? "sample ratio: too few keys so far" : "sample ratio: no key");
+  const broken = ratio.p_value < 0.001;
+  const node = pill(broken ? "bad" : "good", broken
+    ? `sample ratio broken: p ${ratio.p_value.toFixed(4)} < 0.001`
+    : `sample ratio fine: p ${ratio.p_value.toFixed(2)}`);
+  node.title = `${ratio.units} keys, chi square ${ratio.chi_square.toFixed(2)}, ${ratio.degrees} degrees of freedom`;
+  return node;
+}
+
+function variantRow(variant, total) {
+  const share = total > 0 ? variant.weight / total : 0;
+  const weight = make("span", {}, variant.weight);
+  if (Number.isInteger(variant.file_weight) && variant.file_weight !== variant.weight) {
+    weight.prepend(make("span", { class: "quiet" }, `file ${variant.file_weight} → `));
+  }
+  const health = variant.available === 0 ? "bad" : variant.available < variant.endpoints ? "warn" : "good";
+  const assigned = Object.values(variant.assigned || {}).reduce((sum, count) => sum + count, 0);
+  const row = make("tr", {},
+    cell("Variant", variant.name),
+    cell("Cluster", make("a", { href: `#cluster-${variant.cluster}` }, variant.cluster)),
+    cell("Weight", weight, "number"),
+    cell("Share", `${(share * 100).toFixed(1)} %`, "number"),
+    cell("", make("progress", { max: 1, value: share, "aria-label": `share of ${variant.name}` })),
+    cell("Available", pill(health, `${variant.available} of ${variant.endpoints}`)),
+    cell("Assigned", assigned.toLocaleString("en"), "number"));
+  row.title = Object.entries(variant.assigned || {}).map(([reason, count]) => `${reason} ${count}`).join(", ");
+  return row;
 }
 
 function showClusters(clusters) {

@@ -167,6 +167,7 @@ fn named(wanted: &str) -> &str {
         "u32" => "a whole number from 0 to 4294967295",
         "u64" | "usize" => "a whole number, 0 or more",
         "i32" | "i64" => "a whole number",
+        "f64" => "a number",
         "socket address" => "an IP address and port",
         "a map" => "a mapping",
         _ if wanted.starts_with("struct ") => "a mapping",

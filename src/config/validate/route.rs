@@ -32,6 +32,9 @@ pub(super) fn check(live: &Live, problems: &mut Vec<Problem>) {
         }
         conditions(&format!("{path}.match"), &route.r#match, problems);
         forwarding(&path, route, problems);
+        if let Some(mirror) = &route.mirror {
+            super::mirror::check(&format!("{path}.mirror"), mirror, live, problems);
+        }
         if let Some(redirect) = &route.redirect {
             self::redirect(&format!("{path}.redirect"), redirect, problems);
         }
@@ -132,6 +135,7 @@ fn forwarding(path: &str, route: &Route, problems: &mut Vec<Problem>) {
         ("timeout", route.timeout.is_some()),
         ("idle_timeout", route.idle_timeout.is_some()),
         ("retry", route.retry.is_some()),
+        ("mirror", route.mirror.is_some()),
         ("rewrite", route.rewrite.is_some()),
         ("host", route.host.is_some()),
         ("request_headers", route.request_headers != HeaderEdits::default()),

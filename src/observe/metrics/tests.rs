@@ -107,6 +107,8 @@ fn full_page() -> Vec<u8> {
     b.panic.inc();
     let assigned = metrics.split("shop", "control", ["key", "random", "override", "shifted"]);
     assigned[1].inc();
+    let mirror = metrics.mirror("shop", "shadow");
+    mirror.answered(200, 0.01);
     metrics.in_flight("http").inc();
     metrics.invalid("http", "host").inc();
     metrics.access_log_dropped().inc();

@@ -13,6 +13,7 @@ use crate::filter::respond::Respond;
 use crate::filter::rewrite::Rewrite;
 use crate::route::Router;
 use crate::snapshot::compile::Surroundings;
+use crate::snapshot::mirror::Mirror;
 use crate::snapshot::table::{
     ATTEMPTS, Action, Forward, IDLE_TIMEOUT, Route, TIMEOUT, Table, Target, VariantMetrics,
 };
@@ -34,9 +35,6 @@ pub(super) fn draft<'a>(
     around: &Surroundings,
 ) -> Result<Draft<'a>, Vec<Problem>> {
     let mut problems = Vec::new();
-    if route.mirror.is_some() {
-        return Err(vec![Problem::new(at, "`mirror` is not served by this version yet")]);
-    }
     let response_headers =
         keep(&mut problems, Edits::compile(&route.response_headers, &format!("{at}.response_headers")));
     let action = match (&route.cluster, &route.split, &route.redirect, &route.respond) {
@@ -86,17 +84,25 @@ fn forward(
     let limit = |span: Option<crate::config::value::Span>, default| {
         Some(span.map_or(default, |s| s.0)).filter(|d| !d.is_zero())
     };
-    match (target, filters, request_headers, rewrite, host) {
-        (Some(target), Some(filters), Some(request_headers), Some(rewrite), Some(host)) => Ok(Forward {
-            target,
-            filters,
-            rewrite,
-            host,
-            request_headers,
-            timeout: limit(route.timeout, TIMEOUT),
-            idle_timeout: limit(route.idle_timeout, IDLE_TIMEOUT),
-            attempts: route.retry.as_ref().map_or(ATTEMPTS, |retry| retry.attempts.max(1)),
-        }),
+    let timeout = limit(route.timeout, TIMEOUT);
+    let mirror = route.mirror.as_ref().map(|mirror| {
+        Mirror::compile(mirror, &format!("{at}.mirror"), &route.name, timeout, indexes, around)
+    });
+    let mirror = keep(&mut problems, mirror.transpose());
+    match (target, filters, request_headers, rewrite, host, mirror) {
+        (Some(target), Some(filters), Some(request_headers), Some(rewrite), Some(host), Some(mirror)) => {
+            Ok(Forward {
+                target,
+                filters,
+                rewrite,
+                host,
+                request_headers,
+                timeout,
+                idle_timeout: limit(route.idle_timeout, IDLE_TIMEOUT),
+                attempts: route.retry.as_ref().map_or(ATTEMPTS, |retry| retry.attempts.max(1)),
+                mirror,
+            })
+        }
         _ => Err(problems),
     }
 }

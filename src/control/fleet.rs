@@ -1,0 +1,112 @@
+//! The fleet's weights: follows the documents in Consul's KV store, and writes them.
+//!
+//! Both ways lead through Consul. What an operator sets here serves here only once the watch has
+//! brought it back, so "applied" means that it came from where every other node gets it; a node that
+//! can write and not read says so instead of serving something of its own.
+
+mod heard;
+mod set;
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::config::live::Live;
+use crate::consul::from_environment;
+use crate::control::Inbox;
+use crate::discovery::consul::splits::{self, Document, Documents, Event, Setup};
+use crate::discovery::{Stop, stopped};
+use crate::split::{Amendment, Standing};
+
+pub use self::heard::{Heard, Status};
+pub use self::set::set;
+
+/// The documents that were good before this start, by route, and where they came from.
+pub type Known = Option<(String, std::collections::BTreeMap<crate::config::Name, Amendment>)>;
+
+/// The watch that runs.
+struct Watching {
+    setup: Setup,
+    events: mpsc::UnboundedReceiver<Event>,
+    stop: watch::Sender<bool>,
+    _task: JoinHandle<()>,
+}
+
+/// Follows the folder that the config names, until `stop`.
+pub async fn follow(
+    mut live: watch::Receiver<Arc<Live>>,
+    mut known: Known,
+    inbox: Inbox,
+    heard: Heard,
+    mut stop: Stop,
+) {
+    let mut watching: Option<Watching> = None;
+    loop {
+        let now = live.borrow_and_update().clone();
+        reconcile(&now, &mut watching, &mut known, &heard);
+        loop {
+            tokio::select! {
+                changed = live.changed() => if changed.is_err() { return } else { break },
+                event = next(&mut watching) => tell(event, &now, &inbox, &heard),
+                () = stopped(&mut stop) => return,
+            }
+        }
+    }
+}
+
+/// Starts the watch that the config asks for, unless it runs.
+fn reconcile(live: &Live, watching: &mut Option<Watching>, known: &mut Known, heard: &Heard) {
+    let wanted = live.splits.consul_kv.as_ref();
+    let wanted = wanted.map(|prefix| (prefix, Setup::new(&live.consul, prefix, &from_environment)));
+    if watching.as_ref().map(|watching| &watching.setup) == wanted.as_ref().map(|(_, setup)| setup) {
+        return;
+    }
+    if let Some(old) = watching.take() {
+        old.stop.send_replace(true);
+    }
+    heard.begin(wanted.as_ref().map(|(prefix, _)| prefix.as_str()));
+    *watching = wanted.map(|(prefix, setup)| {
+        let (out, events) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(false);
+        let here = known.take().filter(|(from, _)| from == prefix.trim_matches('/'));
+        let known = here.map(|(_, all)| all).unwrap_or_default().into_iter();
+        let known =
+            known.map(|(route, said)| (route, Document { modify_index: 0, outcome: Ok(said), kept: None }));
+        let task = tokio::spawn(splits::watch(setup.clone(), known.collect(), out, stopped));
+        Watching { setup, events, stop, _task: task }
+    });
+}
+
+async fn next(watching: &mut Option<Watching>) -> Event {
+    match watching {
+        // The watch ends only when it is told to.
+        Some(watching) => match watching.events.recv().await {
+            Some(event) => event,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
+fn tell(event: Event, live: &Live, inbox: &Inbox, heard: &Heard) {
+    match event {
+        Event::Documents(Documents { prefix, all, ignored }) => {
+            info!(prefix, documents = all.len(), ignored, "the fleet's weights");
+            heard.answered(Some(all.len()), ignored);
+            let nothing = Standing::default();
+            let said = all.into_iter().map(|(route, document)| (route, document.standing(&nothing)));
+            inbox.documents(prefix, said.collect());
+        }
+        Event::Unchanged => heard.answered(None, 0),
+        Event::Failed { kind, why } => {
+            if heard.failed(kind, &why) {
+                warn!(kind, why, "the fleet's weights are not heard, the last ones serve on");
+            }
+            if let Some(prefix) = &live.splits.consul_kv {
+                inbox.no_documents(prefix);
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Weights: judged, written down, published, told. In this order, so that an answer means "serves,
+//! and still will after a restart".
+
+use std::collections::BTreeMap;
+use std::io;
+
+use tracing::{info, warn};
+
+use crate::config::Name;
+use crate::control::desk::{Accepted, Reply};
+use crate::control::overlay;
+use crate::control::weights::{Done, Refused, Request, Wish, find, judge, own};
+use crate::control::writer::Writer;
+use crate::split::{Standing, Weights};
+
+/// Said with each change that only this process knows of.
+const FORGOTTEN: &str = "no `server.state_dir` is set, so this is gone after a restart";
+
+impl Writer {
+    /// Takes a wish for other weights.
+    pub(super) fn weights(&mut self, request: Request, reply: Reply) {
+        self.desk.waiting.push_back((request, reply));
+        self.next_weights();
+    }
+
+    /// Enters what the fleet's source says now. It serves at once and is written down afterwards: it
+    /// comes from where it is safe.
+    pub(super) fn documents(&mut self, prefix: &str, said: BTreeMap<Name, Standing>) {
+        self.ledger.fleet(prefix, said);
+        self.desk.stale = self.desk.dir.is_some();
+        let Some(plan) = &self.serving else { return };
+        self.ledger.judge(&plan.live);
+        let before = self.cell.load();
+        let told = before.splits.iter().filter_map(|old| {
+            let standing = self.ledger.standing(&old.route);
+            (standing != old.standing).then(|| {
+                let author = standing.amendment.map(|said| signed(&said.author, &said.why));
+                format!("{}{}", old.route, author.unwrap_or_default())
+            })
+        });
+        let told: Vec<_> = told.collect();
+        if !told.is_empty() {
+            self.publish(None, format!("consul_kv: {}", told.join(", ")));
+        }
+        self.next_weights();
+    }
+
+    /// Goes on after a write.
+    pub(super) fn weights_written(&mut self, change: Option<Accepted>, outcome: io::Result<()>) {
+        match (change, outcome) {
+            (Some(accepted), Ok(())) => self.amend(accepted, Vec::new()),
+            (Some(Accepted { request, reply, .. }), Err(why)) => {
+                let path = self.desk.dir.as_deref().map(overlay::path).unwrap_or_default();
+                let refused = Refused::Unsaved { path, why: why.to_string() };
+                warn!(route = %request.route, error = %refused, "weights refused");
+                // It may have got there and only not been synced.
+                self.desk.stale = true;
+                let _ = reply.send(Err(refused));
+            }
+            (None, Err(why)) => {
+                warn!(%why, "the weights in force cannot be written to state_dir; a restart may not know them")
+            }
+            (None, Ok(())) => {}
+        }
+        self.next_weights();
+    }
+
+    /// Begins with the next wish that is good, if none is under way.
+    fn next_weights(&mut self) {
+        while self.desk.idle()
+            && let Some((request, reply)) = self.desk.waiting.pop_front()
+        {
+            let snapshot = self.cell.load();
+            let good = own(&snapshot, &request.route).and_then(|()| judge(&snapshot, &request, unix_now()));
+            match good {
+                Err(refused) => drop(reply.send(Err(refused))),
+                Ok(amendment) if self.desk.dir.is_none() => {
+                    self.amend(Accepted { request, amendment, reply }, vec![FORGOTTEN.to_owned()]);
+                }
+                Ok(amendment) => {
+                    let mut next = self.ledger.clone();
+                    next.set(request.route.clone(), amendment.clone());
+                    self.desk.write(next.stored(), Some(Accepted { request, amendment, reply }));
+                }
+            }
+        }
+        if self.desk.idle() && std::mem::take(&mut self.desk.stale) {
+            self.desk.write(self.ledger.stored(), None);
+        }
+    }
+
+    /// Publishes a change that is on disk.
+    fn amend(&mut self, accepted: Accepted, warnings: Vec<String>) {
+        let Accepted { request, amendment, reply } = accepted;
+        let Request { route, wish, .. } = &request;
+        let before = self.cell.load();
+        // While it was written, a reload or the fleet may have taken its ground away.
+        let still = own(&before, route).and_then(|()| find(&before, route.as_str())).and_then(|found| {
+            let problems = amendment.problems(found.0, "weights");
+            if problems.is_empty() { Ok(found) } else { Err(Refused::Invalid(problems)) }
+        });
+        let (split, old) = match still {
+            Ok(found) => found,
+            Err(refused) => {
+                self.desk.stale = self.desk.dir.is_some();
+                let _ = reply.send(Err(refused));
+                return;
+            }
+        };
+        let (weights, _) = Weights::amended(route, split, &amendment);
+        let change = old.change(&old.variants, &weights);
+        let reset = if *wish == Wish::Reset { "back to the file: " } else { "" };
+        let cause = format!("split: {route}: {reset}{change}{}", signed(&amendment.author, &amendment.why));
+        let epoch = amendment.epoch;
+        self.ledger.set(route.clone(), amendment);
+        self.publish(None, cause);
+        let generation = self.cell.load().generation;
+        let (author, why) = (&request.author, &request.why);
+        info!(%route, change, epoch, generation, author, why, reset = *wish == Wish::Reset, "weights set");
+        let _ = reply.send(Ok(Done { generation, epoch, warnings }));
+    }
+}
+
+/// ` (ann: why)`, as far as it is known.
+fn signed(author: &str, why: &str) -> String {
+    match (author, why) {
+        ("", "") => String::new(),
+        ("", said) | (said, "") => format!(" ({said})"),
+        (author, why) => format!(" ({author}: {why})"),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the date of a change is told as the calendar has it")]
+fn unix_now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests;
