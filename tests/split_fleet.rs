@@ -140,7 +140,7 @@ async fn a_document_that_makes_no_sense_disables_only_itself() {
     let (b, g) = (Backend::start("blue").await, Backend::start("green").await);
     // The document is there before the process: nobody is assigned by the file's weights first.
     let write = async |document: &str| {
-        let url = format!("{}/v1/kv/tidegate/splits/shop", agent.address());
+        let url = format!("http://{}/v1/kv/tidegate/splits/shop", agent.address());
         let put = reqwest::Client::new().put(url).body(document.to_owned()).send().await.unwrap();
         assert!(put.status().is_success());
     };
@@ -175,7 +175,7 @@ async fn a_document_that_makes_no_sense_disables_only_itself() {
     assert_eq!((&shop["origin"], &shop["epoch"]), (&"file".into(), &9.into()));
     write(r#"{"weights": {"blue": 1, "green": 1}}"#).await;
     serves(&tidegate, |shop| weights(shop) == (1, 1)).await;
-    let url = format!("{}/v1/kv/tidegate/splits/shop", agent.address());
+    let url = format!("http://{}/v1/kv/tidegate/splits/shop", agent.address());
     reqwest::Client::new().delete(url).send().await.unwrap();
     serves(&tidegate, |shop| weights(shop) == (90, 10)).await;
     let sources = tidegate.admin_json("/v1/sources").await;
