@@ -5,9 +5,10 @@ mod support;
 
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use self::support::probe::{figures, long};
 use self::support::{Agent, Backend, Load, RawClient, Tidegate, TidegateProcess, eventually};
