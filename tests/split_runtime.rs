@@ -6,6 +6,8 @@ mod support;
 
 #[path = "split_runtime/last.rs"]
 mod last;
+#[path = "split_runtime/moves.rs"]
+mod moves;
 #[path = "split_runtime/refuse.rs"]
 mod refuse;
 #[path = "split_runtime/set.rs"]

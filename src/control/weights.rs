@@ -117,7 +117,11 @@ pub fn judge(snapshot: &Snapshot, request: &Request, now: u64) -> Result<Amendme
     if problems.is_empty() { Ok(amendment) } else { Err(Refused::Invalid(problems)) }
 }
 
-/// Refuses what this node would only hide behind the fleet's document.
+/// Refuses what would only be hidden behind the fleet's document.
+///
+/// # Errors
+///
+/// [`Refused::OfFleet`] or [`Refused::Unknown`].
 pub fn own(snapshot: &Snapshot, route: &Name) -> Result<(), Refused> {
     let (_, serving) = find(snapshot, route.as_str())?;
     let standing = &serving.standing;

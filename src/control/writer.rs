@@ -231,10 +231,13 @@ impl Writer {
         let Pending { plan, access_log, cause, replies, .. } = pending;
         let unchanged = self.serving.as_ref().is_some_and(|serving| serving.live == plan.live);
         if !unchanged {
+            let stored = self.ledger.stored();
             self.ledger.watch(plan.live.splits.consul_kv.as_deref());
             self.ledger.judge(&plan.live);
+            self.desk.stale |= self.desk.dir.is_some() && self.ledger.stored() != stored;
             self.serving = Some(plan);
             self.publish(Some(access_log), cause);
+            self.next_weights();
         }
         let generation = self.cell.load().generation;
         for reply in replies {

@@ -27,8 +27,7 @@ pub struct Split {
     /// What was said and is not served, and why.
     pub problem: Option<String>,
     pub variants: Vec<Variant>,
-    /// Whether the assigned units fit the weights. None: nobody counts them.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Whether the assigned units fit the weights. None: there are too few of them yet.
     pub sample_ratio: Option<SampleRatio>,
 }
 

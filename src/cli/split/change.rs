@@ -15,7 +15,7 @@ pub(super) async fn set(client: &Client, args: &Set) -> Result<(), Failure> {
     let if_epoch = args.if_epoch.or_else(|| (!kept.is_empty()).then_some(before.epoch));
     let wish = Wish { weights: Some(&named), if_epoch, author: &client.author, why: args.why.as_deref() };
     let changed = client.put(&args.route, &wish).await?;
-    say(&told(&before, &weights, changed));
+    say(&told(&before, &weights, &changed));
     if !kept.is_empty() {
         say(&format!("{}\n", words::kept(&kept)));
     }
@@ -28,17 +28,17 @@ pub(super) async fn reset(client: &Client, args: &Reset) -> Result<(), Failure> 
     let wish = Wish { weights: None, if_epoch: None, author: &client.author, why: args.why.as_deref() };
     let changed = client.reset(&args.route, &wish).await?;
     let after = client.one(&args.route).await?;
-    say(&told(&before, &after.weights(), changed));
+    say(&told(&before, &after.weights(), &changed));
     Ok(())
 }
 
 /// What was, and what is.
-fn told(before: &Split, after: &[u64], changed: Changed) -> String {
+fn told(before: &Split, after: &[u64], changed: &Changed) -> String {
+    let Changed { generation, epoch, warnings } = changed;
+    let notes: String = warnings.iter().map(|warning| format!("note: {warning}\n")).collect();
+    let route = &before.route;
     format!(
-        "{}: serves with generation {}, epoch {}\n{}",
-        before.route,
-        changed.generation,
-        changed.epoch,
+        "{route}: serves with generation {generation}, epoch {epoch}\n{}{notes}",
         difference(before, after)
     )
 }

@@ -59,9 +59,10 @@ pub(super) async fn run(client: &Client, args: &Shift) -> Result<ExitCode, Failu
         }
         walk::walk(&live, &split, &path, every, stop.as_mut(), &mut progress).await
     };
-    if let End::Done(Changed { generation, epoch }) = end {
+    if let End::Done(Changed { generation, epoch, warnings }) = end {
         let serving = words::weights(&split, &weights);
         say(&format!("{}: {serving}\ngeneration {generation}, epoch {epoch}\n", args.route));
+        warnings.iter().for_each(|warning| say(&format!("note: {warning}\n")));
         return Ok(ExitCode::SUCCESS);
     }
     let now = live.look().await;

@@ -66,10 +66,13 @@ pub(super) struct Wish<'a> {
 pub(super) type Weights = BTreeMap<Name, u64>;
 
 /// The answer to a change, once it serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Changed {
     pub(super) generation: u64,
     pub(super) epoch: u64,
+    /// What is odd about it, as that it will not last.
+    #[serde(default)]
+    pub(super) warnings: Vec<String>,
 }
 
 /// The answer to a preview.

@@ -37,7 +37,7 @@ fn the_example_is_read_as_written() {
     let config = config(EXAMPLE);
     assert_eq!(
         (config.boot.listeners.len(), config.live.clusters.len(), config.live.routes.len()),
-        (1, 6, 8)
+        (1, 6, 7)
     );
     let search = config.live.routes.iter().find(|r| r.name.as_str() == "search").unwrap();
     assert_eq!(search.rewrite.as_ref().unwrap().to.as_deref(), Some("/search/${lang}"));

@@ -25,17 +25,20 @@ const LOOK: Duration = Duration::from_millis(2);
 /// Why nothing was written, or that nobody knows.
 pub async fn set(cell: &Cell, prefix: &str, request: Request, now: u64) -> Result<Done, Refused> {
     let snapshot = cell.load();
-    let asked = judge(&snapshot, &request, now)?;
+    judge(&snapshot, &request, now)?;
     let (split, serving) = find(&snapshot, request.route.as_str())?;
-    let standing = &serving.standing;
-    let known = standing.amendment.clone().filter(|_| standing.origin == Origin::ConsulKv);
+    // Variants that are not named keep what the document says, or where there is none what serves.
+    let weights = match &request.wish {
+        Wish::Set(weights) => Some(weights.clone()),
+        Wish::Reset => None,
+    };
     let change = Change {
-        weights: (request.wish != Wish::Reset).then_some(asked.weights),
+        weights,
         author: request.author.clone(),
         why: request.why.clone(),
         at: now,
         if_epoch: request.if_epoch,
-        known,
+        known: serving.standing.amendment.clone(),
     };
     let unusable = |why: String| Refused::Fleet { what: why };
     let setup = Setup::new(&snapshot.live.consul, prefix, &from_environment);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 use tracing::{info, warn};
 
@@ -11,6 +12,7 @@ use crate::control::desk::{Accepted, Reply};
 use crate::control::overlay;
 use crate::control::weights::{Done, Refused, Request, Wish, find, judge, own};
 use crate::control::writer::Writer;
+use crate::snapshot::Serving;
 use crate::split::{Standing, Weights};
 
 /// Said with each change that only this process knows of.
@@ -26,21 +28,25 @@ impl Writer {
     /// Enters what the fleet's source says now. It serves at once and is written down afterwards: it
     /// comes from where it is safe.
     pub(super) fn documents(&mut self, prefix: &str, said: BTreeMap<Name, Standing>) {
+        let stored = self.ledger.stored();
         self.ledger.fleet(prefix, said);
-        self.desk.stale = self.desk.dir.is_some();
         let Some(plan) = &self.serving else { return };
         self.ledger.judge(&plan.live);
+        self.desk.stale |= self.desk.dir.is_some() && self.ledger.stored() != stored;
         let before = self.cell.load();
-        let told = before.splits.iter().filter_map(|old| {
-            let standing = self.ledger.standing(&old.route);
-            (standing != old.standing).then(|| {
-                let author = standing.amendment.map(|said| signed(&said.author, &said.why));
-                format!("{}{}", old.route, author.unwrap_or_default())
-            })
-        });
-        let told: Vec<_> = told.collect();
-        if !told.is_empty() {
-            self.publish(None, format!("consul_kv: {}", told.join(", ")));
+        let is_new = |old: &&Arc<Serving>| self.ledger.standing(&old.route) != old.standing;
+        let changed: Vec<_> = before.splits.iter().filter(is_new).collect();
+        if !changed.is_empty() {
+            let who = |old: &&Arc<Serving>| {
+                let said = self.ledger.standing(&old.route).amendment.unwrap_or_default();
+                format!("{}{}", old.route, signed(&said.author, &said.why))
+            };
+            let who: Vec<_> = changed.iter().map(who).collect();
+            self.publish(None, format!("consul_kv: {}", who.join(", ")));
+            let after = self.cell.load();
+            for old in changed {
+                after.split(old.route.as_str()).into_iter().for_each(|new| tell(old, new));
+            }
         }
         self.next_weights();
     }
@@ -66,7 +72,7 @@ impl Writer {
     }
 
     /// Begins with the next wish that is good, if none is under way.
-    fn next_weights(&mut self) {
+    pub(super) fn next_weights(&mut self) {
         while self.desk.idle()
             && let Some((request, reply)) = self.desk.waiting.pop_front()
         {
@@ -118,6 +124,19 @@ impl Writer {
         let (author, why) = (&request.author, &request.why);
         info!(%route, change, epoch, generation, author, why, reset = *wish == Wish::Reset, "weights set");
         let _ = reply.send(Ok(Done { generation, epoch, warnings }));
+    }
+}
+
+/// What a document changed, on the log.
+fn tell(old: &Serving, new: &Serving) {
+    let (route, epoch) = (&new.route, new.epoch());
+    if let Some(problem) = new.problem.as_ref().filter(|_| old.problem != new.problem) {
+        warn!(%route, problem, epoch, "a document of the fleet is not served as it is; these weights are");
+    }
+    if old.epoch() != epoch || old.weights != new.weights {
+        let said = new.standing.amendment.clone().unwrap_or_default();
+        let (change, author, why) = (old.change(&new.variants, &new.weights), &said.author, &said.why);
+        info!(%route, change, epoch, author, why, origin = ?new.origin(), "weights set");
     }
 }
 

@@ -68,7 +68,7 @@ impl Fake {
         }
         split.epoch += 1;
         split.author = Some(author.to_owned());
-        Changed { generation: split.epoch + 100, epoch: split.epoch }
+        Changed { generation: split.epoch + 100, epoch: split.epoch, warnings: Vec::new() }
     }
 
     fn weights(&self) -> Vec<Vec<u64>> {
@@ -119,7 +119,7 @@ impl Desk for Fake {
 async fn it_steps_evenly_and_ends_on_time_with_what_was_asked() {
     let (desk, mut notes) = (Fake::new(&[]), Notes::default());
     let (end, done) = desk.walk(&mut notes, std::future::pending()).await;
-    assert!(matches!(end, End::Done(Changed { epoch: 11, generation: 111 })), "{end:?}");
+    assert!(matches!(end, End::Done(Changed { epoch: 11, generation: 111, .. })), "{end:?}");
     assert_eq!(done, 4);
     assert_eq!(desk.weights(), [vec![800, 200], vec![700, 300], vec![600, 400], vec![50, 50]]);
     let times: Vec<_> = desk.taken.borrow().iter().map(|(at, _)| at.as_secs()).collect();

@@ -61,7 +61,7 @@ pub(super) async fn walk(
     show: &mut dyn Show,
 ) -> (End, u32) {
     let mut serves = path.at(0);
-    let mut changed = Changed { generation: 0, epoch: split.epoch };
+    let mut changed = Changed { generation: 0, epoch: split.epoch, warnings: Vec::new() };
     let mut clock = interval_at(Instant::now() + every, every);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for step in 1..=path.steps() {
@@ -112,7 +112,11 @@ async fn insist(
                 };
                 let generation = refusal.body["generation"].as_u64().unwrap_or_default();
                 let ours = since.is_some() && is_ours(desk, weights, epoch + 1).await;
-                return if ours { Ok(Changed { generation, epoch: epoch + 1 }) } else { Err(End::Overtaken) };
+                return if ours {
+                    Ok(Changed { generation, epoch: epoch + 1, warnings: Vec::new() })
+                } else {
+                    Err(End::Overtaken)
+                };
             }
         }
         tokio::select! {

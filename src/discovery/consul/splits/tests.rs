@@ -274,7 +274,10 @@ async fn what_cannot_be_served_is_not_written() {
 async fn who_asks_for_an_epoch_is_told_of_another() {
     let (bed, fleet) = Bed::fleet().await;
     let change = Change { if_epoch: Some(2), ..Change::default() };
-    let error = fleet.set(&name("shop"), &change, &|_| vec![]).await.unwrap_err();
+    // In a task of its own: the future is `Send`.
+    let (other, shop) = (fleet.clone(), name("shop"));
+    let task = tokio::spawn(async move { other.set(&shop, &change, &|_| vec![]).await });
+    let error = task.await.unwrap().unwrap_err();
     assert_eq!(error, FleetError::Conflict { epoch: 3 });
     // Lost between reading and writing.
     bed.fake.write(json_reply("200 OK", 0, "false")).await;
