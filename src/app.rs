@@ -225,6 +225,7 @@ impl Builder {
             hangups,
             statuses: statuses.clone(),
             state_dir: boot.server.state_dir.clone(),
+            cell: cell.clone(),
             stop: lifecycle.stop(),
             stopped: lifecycle.stopped(),
         });

@@ -38,6 +38,7 @@ pub mod ring_hash;
 pub mod round_robin;
 pub mod selection;
 pub mod sequence;
+pub mod slow_start;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -92,6 +93,12 @@ impl Balancer {
             Policy::Maglev => Table::Maglev(Maglev::build(&field)),
         };
         Self { field, table }
+    }
+
+    /// Whether new and recovered endpoints get less than their share, as far as the policy can.
+    pub fn slow_start(mut self, on: bool) -> Self {
+        self.field.set_slow(on && matches!(self.table, Table::RoundRobin(_) | Table::LeastRequest(_)));
+        self
     }
 
     /// Picks an endpoint, or None if nothing is usable.

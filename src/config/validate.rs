@@ -8,6 +8,7 @@
 mod boot;
 mod cluster;
 mod consul;
+mod outlier;
 mod route;
 mod split;
 
