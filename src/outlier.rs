@@ -129,3 +129,6 @@ impl Outlier {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

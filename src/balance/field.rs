@@ -53,6 +53,8 @@ pub struct Ask<'a> {
     field: &'a Field,
     tried: &'a [SocketAddr],
     tally: Tally,
+    /// Whether only those will do whose last request did not fail.
+    sure: bool,
     /// Positions that were drawn and left for their slow start.
     passed: &'a [usize],
 }
@@ -132,8 +134,13 @@ impl Field {
         }
         let key = if D::KEYED { key } else { None };
         let tally = self.census.take(rng, |position| self.sight(position));
-        let ask = Ask { field: self, tried, tally, passed: &[] };
-        let (position, tally) = match policy.draw(&ask, key, rng) {
+        let ask = Ask { field: self, tried, tally, sure: false, passed: &[] };
+        let sure = if tried.is_empty() || tally.panic() {
+            None
+        } else {
+            policy.draw(&Ask { sure: true, ..ask }, key, rng)
+        };
+        let (position, tally) = match sure.or_else(|| policy.draw(&ask, key, rng)) {
             Some(position) if self.slow => (self.warm(policy, &ask, position, rng), ask.tally),
             Some(position) => (position, ask.tally),
             None => {
@@ -215,6 +222,9 @@ impl Ask<'_> {
         }
         if self.tally.panic() {
             return !endpoint.withdrawn() && !self.tried.contains(&endpoint.member.address);
+        }
+        if self.sure && !endpoint.state.is_sure() {
+            return false;
         }
         if endpoint.available() {
             return !self.tried.contains(&endpoint.member.address);

@@ -166,6 +166,11 @@ impl State {
         self.streak.load(Relaxed)
     }
 
+    /// Whether it is in and the last real request that said anything did not fail.
+    pub fn is_sure(&self) -> bool {
+        self.standing() == Standing::In && self.streak() == 0
+    }
+
     /// Puts it back in as if nothing had been, where nobody follows ejections any more.
     pub fn reinstate(&self) {
         self.standing.store(Standing::In as u8, Relaxed);

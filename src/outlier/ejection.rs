@@ -113,3 +113,69 @@ impl Change {
         (found != self.to).then_some((found, self.to))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::value::Span;
+
+    fn rules(base: u64, most: u64) -> OutlierDetection {
+        OutlierDetection {
+            base_ejection: Span::secs(base),
+            max_ejection: Span::secs(most),
+            ..OutlierDetection::default()
+        }
+    }
+
+    fn start() -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    #[test]
+    fn lengths_grow_and_stay_within_bounds() {
+        for (base, most) in [(1, 1), (30, 300), (7, 300), (3600, 86_400), (30, 30)] {
+            let rules = rules(base, most);
+            let lengths: Vec<_> = (0..2000).map(|times| length(&rules, times)).collect();
+            assert!(lengths.is_sorted());
+            assert!(lengths.iter().all(|l| (rules.base_ejection.0..=rules.max_ejection.0).contains(l)));
+            assert_eq!(length(&rules, u32::MAX), rules.max_ejection.0);
+        }
+        assert_eq!(length(&rules(30, 300), 3), Duration::from_secs(90));
+    }
+
+    #[test]
+    fn times_grow_with_each_ejection_and_fall_in_quiet() {
+        let rules = rules(30, 300);
+        let (begin, mut term) = (start(), Term::new(start()));
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let eject = term.look(Standing::Ejected, &rules, at(0)).unwrap();
+        assert_eq!((eject.from, eject.length), (Standing::In, Some(Duration::from_secs(30))));
+        assert_eq!(term.look(Standing::Ejected, &rules, at(29)), None);
+        let back = term.look(Standing::Ejected, &rules, at(30)).unwrap();
+        assert_eq!(back.decided(Standing::Ejected), Some((Standing::Ejected, Standing::Returning)));
+        // No traffic: it waits for its trial as long as it takes.
+        assert_eq!(term.look(Standing::Returning, &rules, at(1000)), None);
+        let again = term.look(Standing::Ejected, &rules, at(1001)).unwrap();
+        assert_eq!((again.length, term.times()), (Some(Duration::from_secs(60)), 2));
+        assert_eq!(term.look(Standing::Ejected, &rules, at(1060)), None);
+        assert!(term.look(Standing::Ejected, &rules, at(1061)).is_some());
+        assert!(term.look(Standing::In, &rules, at(1062)).is_some());
+        for (second, times) in [(1071, 2), (1072, 1), (1081, 1), (1082, 0), (9999, 0)] {
+            assert_eq!(term.look(Standing::In, &rules, at(second)), None);
+            assert_eq!((term.times(), term.is_clear()), (times, times == 0), "{second}");
+        }
+    }
+
+    #[test]
+    fn a_trial_without_an_answer_admits_another() {
+        let rules = rules(30, 300);
+        let (begin, mut term) = (start(), Term::new(start()));
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let _ = term.look(Standing::Ejected, &rules, at(0));
+        let _ = term.look(Standing::Ejected, &rules, at(30));
+        assert_eq!(term.look(Standing::Trying, &rules, at(31)).unwrap().decided(Standing::Trying), None);
+        assert_eq!(term.look(Standing::Trying, &rules, at(60)), None);
+        let waited = term.look(Standing::Trying, &rules, at(61)).unwrap();
+        assert_eq!(waited.decided(Standing::Trying), Some((Standing::Trying, Standing::Returning)));
+    }
+}

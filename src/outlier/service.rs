@@ -92,3 +92,5 @@ impl Moment {
     }
 }
 
+#[cfg(test)]
+mod tests;
