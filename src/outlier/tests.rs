@@ -124,7 +124,8 @@ fn after_a_trial_one_failure_is_enough_until_an_answer_is_whole() {
 #[test]
 fn threads_never_eject_more_than_allowed() {
     for percent in [0, 50, 100] {
-        let rules = OutlierDetection { consecutive_errors: 1, max_ejected_percent: percent, ..Default::default() };
+        let rules =
+            OutlierDetection { consecutive_errors: 1, max_ejected_percent: percent, ..Default::default() };
         let (outlier, all) = (outlier(rules), endpoints(&[1; 6]));
         std::thread::scope(|scope| {
             for thread in 0..6 {
@@ -133,7 +134,14 @@ fn threads_never_eject_more_than_allowed() {
             }
         });
         let out = all.iter().filter(|e| e.state.standing() != Standing::In).count();
-        assert_eq!(out, match percent { 0 => 1, 50 => 3, _ => 5 });
+        assert_eq!(
+            out,
+            match percent {
+                0 => 1,
+                50 => 3,
+                _ => 5,
+            }
+        );
         assert_eq!(outlier.pool.ejected() as usize, out);
         assert!(outlier.metrics.overflow.get() > 0);
     }

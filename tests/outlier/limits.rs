@@ -32,7 +32,8 @@ async fn of_two_bad_ones_one_stays() {
 #[tokio::test]
 async fn answers_of_our_own_do_not_count() {
     let (one, two) = (Backend::start("one").await, Backend::start("two").await);
-    let tidegate = Tidegate::new(&to(&[one.addr(), two.addr()], "consecutive_errors: 1", "", "")).start().await;
+    let tidegate =
+        Tidegate::new(&to(&[one.addr(), two.addr()], "consecutive_errors: 1", "", "")).start().await;
     for backend in [&one, &two] {
         let path = format!("/v1/clusters/web/endpoints/{}/drain", backend.addr());
         assert_eq!(tidegate.admin_post(&path, &serde_json::json!({})).await.unwrap().0, 200);
@@ -56,7 +57,9 @@ async fn a_reload_keeps_who_is_out_and_no_rules_let_all_in() {
     let tidegate = Tidegate::new(&to(&endpoints, "", "", "")).start().await;
     gets(&tidegate, 20).await;
     stands(&tidegate, bad.addr(), "ejected").await;
-    tidegate.reload(&to(&endpoints, "consecutive_errors: 7", ", load_balancing: { policy: random }", "")).await;
+    tidegate
+        .reload(&to(&endpoints, "consecutive_errors: 7", ", load_balancing: { policy: random }", ""))
+        .await;
     assert_eq!(shown(&tidegate, bad.addr()).await["standing"], "ejected");
     assert_eq!((gets(&tidegate, 20).await, bad.requests()), (vec![200; 20], 5));
     let without = to(&endpoints, "", "", "").replace(", outlier_detection: {  }", "");

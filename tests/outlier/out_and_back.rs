@@ -36,7 +36,8 @@ async fn five_errors_and_it_is_out_one_request_and_it_is_back() {
     let out = stands(&tidegate, bad.addr(), "ejected").await;
     let begin = Instant::now();
     // The task that dates it may not have looked yet.
-    until(Duration::from_secs(1), "two ejections", || told(&tidegate, bad.addr(), "endpoint ejected") == 2).await;
+    until(Duration::from_secs(1), "two ejections", || told(&tidegate, bad.addr(), "endpoint ejected") == 2)
+        .await;
     assert_eq!(out["standing_why"], "consecutive_errors; the last was an answer of 500 or more");
     stands(&tidegate, bad.addr(), "returning").await;
     let took = begin.elapsed();
@@ -65,12 +66,9 @@ async fn five_errors_and_it_is_out_one_request_and_it_is_back() {
 /// Faults that a GET does not feel, since it is tried once more elsewhere.
 #[tokio::test]
 async fn resets_and_refusals_eject_and_fail_no_get() {
-    for fault in [
-        Some(Fault::ResetBeforeAnswer),
-        Some(Fault::CloseBeforeAnswer),
-        Some(Fault::ResetOnAccept),
-        None,
-    ] {
+    for fault in
+        [Some(Fault::ResetBeforeAnswer), Some(Fault::CloseBeforeAnswer), Some(Fault::ResetOnAccept), None]
+    {
         let (mut bad, good) = pair().await;
         match fault {
             Some(fault) => bad.set_fault(fault),

@@ -163,7 +163,8 @@ fn balancing(path: &str, balancing: &LoadBalancing, problems: &mut Vec<Problem>)
         let path = format!("{path}.slow_start");
         if !matches!(balancing.policy, Policy::RoundRobin | Policy::LeastRequest) {
             let problem = Problem::new(path, "`slow_start` has no effect under this policy");
-            problems.push(problem.hint("use `policy: round_robin` or `policy: least_request`, or leave it out"));
+            problems
+                .push(problem.hint("use `policy: round_robin` or `policy: least_request`, or leave it out"));
         } else {
             within(&path, window, Span::secs(1), Span::secs(3600), problems);
         }

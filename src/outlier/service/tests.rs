@@ -183,15 +183,16 @@ fn panic_does_not_oscillate() {
     }
     // Into panic, once: when an ejection is over, the trial fails before the next look.
     assert_eq!(modes.windows(2).filter(|pair| pair[0] != pair[1]).count(), 1);
-    // Requests in panic mode fail and change nothing: each was ejected for 30, 60, 90, 120 s.
+    // Requests in panic mode fail and change nothing: each was ejected for 30, 60, 90, 120 s, and is
+    // for 150.
     let ejections = stage.cluster.endpoints.iter().map(|e| e.state.faults.ejections());
-    assert_eq!(ejections.collect::<Vec<_>>(), [[4; 14].as_slice(), &[0; 6]].concat());
+    assert_eq!(ejections.collect::<Vec<_>>(), [[5; 14].as_slice(), &[0; 6]].concat());
 }
 
 /// Half of 20 die at once, for good: who notices?
 #[test]
 fn half_of_twenty_die_at_once() {
-    for (seed, attempts) in [(1, 2), (2, 2), (3, 2), (4, 2), (5, 2)] {
+    for seed in 1..6 {
         let mut stage = Stage::new(20, rules(OutlierDetection::default()), seed);
         let (mut failed, mut at_once) = (0, 0);
         for tick in 0..4000 {
@@ -208,7 +209,6 @@ fn half_of_twenty_die_at_once() {
         }
         assert_eq!(stage.out(), 10);
         // Only while nobody knows of the dead ones, each of which has to be met once; none at their returns.
-        println!("seed {seed}, {attempts} attempts: {failed} of 800,000 failed");
         assert!(failed <= 10, "{failed}");
         assert_eq!(failed, at_once);
     }
@@ -247,8 +247,9 @@ fn those_that_join_or_recover_start_slowly() {
     let mut config = rules(OutlierDetection { base_ejection: Span::secs(1), ..Default::default() });
     config.load_balancing = LoadBalancing { slow_start: Some(Span::secs(10)), ..Default::default() };
     let mut stage = Stage::new(2, config, 3);
-    let shares =
-        |stage: &Stage| stage.cluster.endpoints.iter().map(|e: &Endpoint| e.state.share()).collect::<Vec<_>>();
+    let shares = |stage: &Stage| {
+        stage.cluster.endpoints.iter().map(|e: &Endpoint| e.state.share()).collect::<Vec<_>>()
+    };
     stage.look();
     assert_eq!(shares(&stage), [100, 100], "the first ones are warm");
     stage.resize(3);
