@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "outlier/crowd.rs"]
+mod crowd;
 #[path = "outlier/limits.rs"]
 mod limits;
 #[path = "outlier/out_and_back.rs"]
@@ -52,8 +54,9 @@ async fn gets(tidegate: &TidegateProcess, count: usize) -> Vec<u16> {
     statuses
 }
 
+/// By a rule, or by all of them (`""`).
 async fn ejections(tidegate: &TidegateProcess, reason: &str) -> f64 {
-    let labels = ["cluster=\"web\"", &format!("reason=\"{reason}\"")];
+    let labels = ["cluster=\"web\"", &format!("reason=\"{reason}")];
     tidegate.metric("tidegate_outlier_ejections_total", &labels).await
 }
 
