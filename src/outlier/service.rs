@@ -19,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::cluster::Cluster;
 use crate::config::Name;
 use crate::discovery::{Stop, stopped};
+use crate::endpoint::Standing;
 use crate::snapshot::Cell;
 
 use self::watched::Watched;
@@ -26,10 +27,14 @@ use self::watched::Watched;
 /// How often it looks.
 pub const TICK: Duration = Duration::from_millis(100);
 
+/// Each so many looks it looks for those that are out where there are no rules.
+const SWEEP: u64 = 10;
+
 /// All that is followed.
 #[derive(Debug, Default)]
 pub struct Service {
     clusters: HashMap<Name, Watched>,
+    looks: u64,
 }
 
 /// One moment, by both clocks.
@@ -77,7 +82,18 @@ impl Service {
             }
             stays
         });
+        self.looks += 1;
+        if self.looks.is_multiple_of(SWEEP) {
+            sweep(clusters);
+        }
     }
+}
+
+/// Lets in who is out where there are no rules: a request that began under rules may end, and eject,
+/// after a reload has taken them away.
+fn sweep(clusters: &[Arc<Cluster>]) {
+    let endpoints = clusters.iter().filter(|c| c.outlier.is_none()).flat_map(|c| &*c.endpoints);
+    endpoints.filter(|e| e.state.standing() != Standing::In).for_each(|e| e.state.reinstate());
 }
 
 // === impl Moment ===

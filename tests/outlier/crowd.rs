@@ -43,7 +43,13 @@ async fn half_of_twenty_die_at_once() {
             .await;
         })
         .await;
-    println!("when they die: {} of {} failed; later: {} of {}", first.failed(), first.total(), later.failed(), later.total());
+    println!(
+        "when they die: {} of {} failed; later: {} of {}",
+        first.failed(),
+        first.total(),
+        later.failed(),
+        later.total()
+    );
     assert!(first.failed() <= 10, "{first:?}");
     later.assert_clean();
     assert_eq!(tidegate.metric("tidegate_cluster_panic_total", &[]).await, 0.0);

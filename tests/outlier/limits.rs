@@ -66,3 +66,17 @@ async fn a_reload_keeps_who_is_out_and_no_rules_let_all_in() {
     tidegate.reload(&without).await;
     stands(&tidegate, bad.addr(), "in").await;
 }
+
+#[tokio::test]
+async fn who_fails_too_large_a_share_is_ejected_at_the_interval() {
+    let (bad, good) = (Backend::start("bad").await, Backend::start("good").await);
+    let rules =
+        "consecutive_errors: 0, interval: 1s, failure_percentage: { threshold: 50, minimum_requests: 5 }";
+    let tidegate = Tidegate::new(&to(&[bad.addr(), good.addr()], rules, "", "")).start().await;
+    bad.set_fault(Fault::Status(500));
+    assert_eq!(gets(&tidegate, 20).await.iter().filter(|status| **status == 500).count(), 10);
+    let out = stands(&tidegate, bad.addr(), "ejected").await;
+    assert!(out["standing_why"].as_str().unwrap().starts_with("failure_percentage"), "{out}");
+    assert_eq!(ejections(&tidegate, "failure_percentage").await, 1.0);
+    assert_eq!(gets(&tidegate, 10).await, [200; 10]);
+}
