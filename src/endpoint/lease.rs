@@ -82,6 +82,7 @@ mod tests {
         assert!(!state.lease().is_trial());
         assert!(state.turn(Standing::In, Standing::Ejected) && !state.lease().is_trial());
         assert!(state.turn(Standing::Ejected, Standing::Returning));
+        assert!(!state.lease_aside().is_trial());
         let (first, second) = (state.lease(), state.lease());
         assert!(first.is_trial() && !second.is_trial());
         assert_eq!(state.standing(), Standing::Trying);

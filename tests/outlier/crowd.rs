@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{ejections, to};
-use crate::support::{Backend, Load, Tidegate, eventually};
+use super::{ejections, stands, to};
+use crate::support::{Backend, Fault, Load, Tidegate, eventually};
 
 async fn crowd(count: usize) -> Vec<Backend> {
     let mut all = Vec::new();
@@ -53,6 +53,35 @@ async fn half_of_twenty_die_at_once() {
     assert!(first.failed() <= 10, "{first:?}");
     later.assert_clean();
     assert_eq!(tidegate.metric("tidegate_cluster_panic_total", &[]).await, 0.0);
+}
+
+/// One of two: the requests that it breaks off are tried on the other, then it is out, then it is
+/// back; and nobody has noticed.
+#[tokio::test]
+async fn one_of_two_dies_and_comes_back() {
+    let (mut one, two) = (Backend::start("one").await, Backend::start("two").await);
+    let rules = "base_ejection: 500ms";
+    let tidegate = Tidegate::new(&to(&[one.addr(), two.addr()], rules, "", "")).start().await;
+    let load = Load::new(tidegate.addr("http"));
+    let (report, ()) = load
+        .during(async {
+            for fault in [None, Some(Fault::ResetBeforeAnswer), Some(Fault::CloseBeforeAnswer)] {
+                let before = ejections(&tidegate, "").await;
+                match fault {
+                    None => one.kill().await,
+                    Some(fault) => one.set_fault(fault),
+                }
+                eventually(Duration::from_secs(5), async || match ejections(&tidegate, "").await {
+                    out if out > before => Ok(()),
+                    out => Err(format!("{fault:?}: {out}")),
+                })
+                .await;
+                one.restart().await;
+                stands(&tidegate, one.addr(), "in").await;
+            }
+        })
+        .await;
+    report.assert_clean();
 }
 
 /// A new endpoint's share in the first part of a long window.
