@@ -228,6 +228,7 @@ impl Builder {
             statuses: statuses.clone(),
             heard: heard.clone(),
             state_dir: boot.server.state_dir.clone(),
+            cell: cell.clone(),
             stop: lifecycle.stop(),
             stopped: lifecycle.stopped(),
         });

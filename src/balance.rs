@@ -14,6 +14,10 @@
 //!   is down gets requests that fail one by one instead of at once.
 //! - `tried` endpoints are skipped. Where nothing else is usable the answer is None; in particular,
 //!   a retry does not turn to unavailable endpoints while there are enough available ones.
+//! - A second try goes to an endpoint whose last request did not fail, if there is one. So where many
+//!   die at once it does not meet the next of them, once that is known, and it is nobody's trial
+//!   after an ejection. Not in panic mode: the few that work would be crushed. (Without outlier
+//!   detection nothing is known of failures, and nothing is preferred.)
 //!
 //! What an unavailable endpoint would have got is shared by the rest according to weight (the
 //! hashing policies move its keys only). Availability is looked up when an endpoint is about to be
@@ -38,8 +42,9 @@ pub mod ring_hash;
 pub mod round_robin;
 pub mod selection;
 pub mod sequence;
+pub mod slow_start;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -92,6 +97,12 @@ impl Balancer {
             Policy::Maglev => Table::Maglev(Maglev::build(&field)),
         };
         Self { field, table }
+    }
+
+    /// Whether new and recovered endpoints get less than their share, as far as the policy can.
+    pub fn slow_start(mut self, on: bool) -> Self {
+        self.field.set_slow(on && matches!(self.table, Table::RoundRobin(_) | Table::LeastRequest(_)));
+        self
     }
 
     /// Picks an endpoint, or None if nothing is usable.

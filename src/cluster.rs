@@ -11,11 +11,13 @@ use pingora::upstreams::peer::HttpPeer;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::balance::hash::HashPolicy;
+use crate::balance::slow_start;
 use crate::balance::{Balancer, Choice};
 use crate::config::Name;
 use crate::config::live;
-use crate::endpoint::{Endpoint, Members, Pool, Roster};
+use crate::endpoint::{Endpoint, Member, Members, Pool, Reason, Roster};
 use crate::observe::metrics::{ClusterMetrics, Metrics};
+use crate::outlier::Outlier;
 
 /// How long a TCP connection to an endpoint may take to open, where the config says nothing.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -40,6 +42,8 @@ pub struct Cluster {
     /// What is on its way to it.
     pub pool: Arc<Pool>,
     pub metrics: ClusterMetrics,
+    /// Who is taken out for its errors, if anybody is.
+    pub outlier: Option<Outlier>,
     /// A hash of members and balancing, for the snapshot's digest.
     pub digest: u64,
     balancer: Balancer,
@@ -62,10 +66,22 @@ impl Cluster {
     ) -> Self {
         let listed = members.as_deref().unwrap_or_default();
         let probed = config.health_check.is_some();
-        let endpoints: Arc<[Endpoint]> = listed
-            .iter()
-            .map(|m| Endpoint { member: m.clone(), state: roster.state(name, m.address), probed })
-            .collect();
+        let slow = config.load_balancing.slow_start.is_some();
+        let joining: Vec<bool> = listed.iter().map(|m| slow && roster.joins(name, m.address)).collect();
+        let endpoint = |(member, joins): (&Member, bool)| {
+            let state = roster.state(name, member.address);
+            if joins {
+                state.set_share(slow_start::LEAST);
+            }
+            Endpoint { member: member.clone(), state, probed }
+        };
+        let endpoints: Arc<[Endpoint]> = listed.iter().zip(joining).map(endpoint).collect();
+        let pool = roster.pool(name);
+        let outlier = config.outlier_detection.as_ref().map(|rules| Outlier {
+            rules: rules.clone(),
+            pool: pool.clone(),
+            metrics: metrics.outlier(name.as_str(), Reason::ALL.map(Reason::as_str)),
+        });
         let connect = config.connect_timeout.map_or(CONNECT_TIMEOUT, |span| span.0);
         let peers = listed.iter().map(|m| peer(m.address, connect)).collect();
         Self {
@@ -73,11 +89,12 @@ impl Cluster {
             config: config.clone(),
             fingerprint,
             hash,
-            pool: roster.pool(name),
+            pool,
             metrics: metrics.cluster(name.as_str()),
+            outlier,
             // No members and no answer yet are two things: the admin API tells them apart.
             digest: xxh3_64(format!("{name} {config:?} {members:?}").as_bytes()),
-            balancer: Balancer::new(config.load_balancing.policy, endpoints.clone()),
+            balancer: Balancer::new(config.load_balancing.policy, endpoints.clone()).slow_start(slow),
             peers,
             endpoints,
             members,

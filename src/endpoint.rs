@@ -6,6 +6,8 @@
 //! (in-flight requests, drained or not, later health and ejection). The [`roster`] keeps states by
 //! (cluster, address), so that no change of weight, tag or route loses them.
 
+pub mod faults;
+pub mod lease;
 pub mod pool;
 pub mod roster;
 pub mod state;
@@ -16,9 +18,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::faults::{Failure, Faults, Reason};
+pub use self::lease::Lease;
 pub use self::pool::{Permit, Pool};
 pub use self::roster::Roster;
-pub use self::state::{Checked, Lease, Standing, State};
+pub use self::state::{Checked, Standing, State};
 
 /// What the registry says of an instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -66,9 +66,9 @@
 //! | command | [`cli`] | one file a command |
 //! | wiring | [`app`] | the only place that knows everybody |
 //! | edges | [`proxy`], [`admin`] | requests; operators |
-//! | change | [`control`], [`consul`], the sources in [`discovery`] | what moves the world |
+//! | change | [`control`], [`consul`], the sources in [`discovery`], [`outlier::service`] | what moves the world |
 //! | compiled | [`snapshot`], [`cluster`] | what requests read |
-//! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], the rules in [`discovery`] | pure |
+//! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], [`outlier`], the rules in [`discovery`] | pure |
 //! | ground | [`config`], [`observe`], [`state_file`] | what operators write; what they see; what lasts |
 //!
 //! # The laws
@@ -102,6 +102,7 @@ pub mod discovery;
 pub mod endpoint;
 pub mod filter;
 pub mod observe;
+pub mod outlier;
 pub mod proxy;
 pub mod route;
 pub mod snapshot;

@@ -11,6 +11,7 @@
 //! | `response_filter`, body filter | [`respond`] | hop-by-hop out, header edits, the deadline |
 //! | `fail_to_proxy` | [`error`] | status and flag of what went wrong |
 //! | `logging` | [`finish`] | metrics, access log |
+//! | of each try | `outcome` | what became of it, for passive detection |
 //!
 //! The phases are Pingora's (see `pingora_proxy::ProxyHttp`); only as few of its async hooks are
 //! used as needed, since each costs an allocation a request. What crosses phases is in
@@ -27,6 +28,7 @@ pub mod forward;
 mod hop;
 mod linger;
 mod mirror;
+mod outcome;
 pub mod respond;
 pub mod tap;
 mod variant;

@@ -20,9 +20,10 @@ const LAYERS: &[&[&str]] = &[
         "upgrade",
         "health::service",
         "health::probe",
+        "outlier::service",
     ],
     &["snapshot", "cluster"],
-    &["route", "split", "balance", "filter", "endpoint", "health", "discovery"],
+    &["route", "split", "balance", "filter", "endpoint", "health", "outlier", "discovery"],
     &["config", "observe", "state_file"],
 ];
 

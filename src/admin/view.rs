@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use serde::{Serialize, Serializer};
 
 use crate::config::live::{Match, Policy};
-use crate::endpoint::{Labels, Registry};
+use crate::endpoint::{Labels, Registry, Standing};
 use crate::observe::access::line::rfc3339;
 use crate::observe::metrics::EndpointState;
 
@@ -103,6 +103,15 @@ pub struct Endpoint {
     /// Requests sent since the address was first seen.
     pub requests: u64,
     pub connect_failures: u64,
+    /// What real requests say of it.
+    pub standing: Standing,
+    /// Since that last changed. None: never.
+    pub standing_since_seconds: Option<f64>,
+    /// Which rule took it out and how the last request failed, while it is out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standing_why: Option<String>,
+    /// How often it was ejected since the address was first seen.
+    pub ejections: u32,
     pub labels: Arc<Labels>,
 }
 

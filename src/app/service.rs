@@ -1,6 +1,7 @@
 //! The control plane as one Pingora service: one runtime, a few tasks.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
@@ -13,6 +14,8 @@ use crate::control::fleet::{self, Heard};
 use crate::control::{Change, Inbox, Writer, watch};
 use crate::discovery::hub::Hub;
 use crate::discovery::{Statuses, Stop};
+use crate::outlier;
+use crate::snapshot::Cell;
 
 use super::ended;
 
@@ -32,6 +35,8 @@ pub(super) struct Parts {
     /// Turns true when the process has drained. Pingora's own shutdown signal is not used: requests
     /// in flight may still need new members for a retry.
     pub(super) stop: Stop,
+    /// What serves, for whoever watches endpoints.
+    pub(super) cell: Arc<Cell>,
     /// Dropped when the state is safely on disk.
     pub(super) stopped: mpsc::Sender<()>,
 }
@@ -51,7 +56,7 @@ impl Control {
 impl BackgroundService for Control {
     async fn start_with_ready_notifier(&self, _shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
         let Some(parts) = self.0.lock().await.take() else { return };
-        let Parts { writer, changes, inbox, file, hangups, statuses, heard, state_dir, stop, stopped } =
+        let Parts { writer, changes, inbox, file, hangups, statuses, heard, state_dir, stop, stopped, cell } =
             parts;
         let (updates, members) = mpsc::unbounded_channel();
         let hub = Hub::new(updates, state_dir, statuses).run(writer.wanted(), stop.clone());
@@ -72,6 +77,7 @@ impl BackgroundService for Control {
         if let Some((file, read)) = file {
             tokio::spawn(watch::file(file, read, inbox, stop.clone()));
         }
+        tokio::spawn(outlier::service::run(cell, stop.clone()));
         writer.run(changes, members, || ready.notify_ready(), stop.clone()).await;
         if !*stop.borrow() {
             ended("control");

@@ -25,7 +25,7 @@ use crate::control::weights::{self, Refused};
 use crate::control::{self, Applied, Inbox};
 use crate::discovery::Statuses;
 use crate::discovery::keep::LastError;
-use crate::endpoint::{Endpoint, Registry};
+use crate::endpoint::{Endpoint, Registry, Standing, State};
 use crate::observe::metrics::{ClusterSample, EndpointState, Scrape, SourceSample};
 use crate::snapshot::compile::Surroundings;
 use crate::snapshot::mirror::Mirror;
@@ -264,8 +264,25 @@ fn show_endpoint(endpoint: &Endpoint) -> view::Endpoint {
         in_flight: state.in_flight(),
         requests: state.requests(),
         connect_failures: state.connect_failures(),
+        standing: state.standing(),
+        standing_since_seconds: state.faults.since().map(age),
+        standing_why: why(state),
+        ejections: state.faults.ejections(),
         labels: endpoint.member.labels.clone(),
     }
+}
+
+/// Seconds since a date.
+#[expect(clippy::disallowed_methods, reason = "an age is told against the calendar that dated it")]
+fn age(millis: u64) -> f64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    since.saturating_sub(std::time::Duration::from_millis(millis)).as_secs_f64()
+}
+
+/// Why an endpoint that is out is out.
+fn why(state: &State) -> Option<String> {
+    let (reason, last) = (state.faults.reason(), state.faults.last());
+    (state.standing() != Standing::In).then(|| format!("{}; the last was {}", reason.as_str(), last.as_str()))
 }
 
 fn condition(endpoint: &Endpoint) -> EndpointState {
@@ -273,6 +290,8 @@ fn condition(endpoint: &Endpoint) -> EndpointState {
         EndpointState::Draining
     } else if endpoint.member.registry == Registry::Critical {
         EndpointState::Unhealthy
+    } else if matches!(endpoint.state.standing(), Standing::Ejected | Standing::Trying) {
+        EndpointState::Ejected
     } else {
         EndpointState::Available
     }

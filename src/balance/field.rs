@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::balance::alias::Alias;
 use crate::balance::census::{Census, Sight, Tally};
+use crate::balance::slow_start::REDRAWS;
 use crate::endpoint::{Endpoint, Registry};
 
 /// Proposals are never cut off before this many, so that tiny clusters do not scan for want of
@@ -42,6 +43,8 @@ pub struct Field {
     /// Position to index.
     order: Box<[u32]>,
     census: Census,
+    /// Whether endpoints that are new get less than their share.
+    slow: bool,
 }
 
 /// One pick's question: which positions it may use.
@@ -50,6 +53,10 @@ pub struct Ask<'a> {
     field: &'a Field,
     tried: &'a [SocketAddr],
     tally: Tally,
+    /// Whether only those will do whose last request did not fail.
+    sure: bool,
+    /// Positions that were drawn and left for their slow start.
+    passed: &'a [usize],
 }
 
 /// A policy: a table over a field, and how a position is drawn from it.
@@ -73,9 +80,14 @@ impl Field {
         let mut order: Vec<u32> =
             (0..).zip(endpoints.iter()).filter(|(_, e)| usable(e)).map(|(index, _)| index).collect();
         order.sort_by_key(|&index| endpoints.get(index as usize).map(|e| e.member.address));
-        let field = Self { census: Census::new(order.len()), endpoints, order: order.into() };
+        let field = Self { census: Census::new(order.len()), endpoints, order: order.into(), slow: false };
         field.census.retake(|position| field.sight(position));
         field
+    }
+
+    /// Whether endpoints that are new get less than their share.
+    pub fn set_slow(&mut self, slow: bool) {
+        self.slow = slow;
     }
 
     /// All endpoints, in the order they were given.
@@ -121,8 +133,15 @@ impl Field {
             return None;
         }
         let key = if D::KEYED { key } else { None };
-        let ask = Ask { field: self, tried, tally: self.census.take(rng, |position| self.sight(position)) };
-        let (position, tally) = match policy.draw(&ask, key, rng) {
+        let tally = self.census.take(rng, |position| self.sight(position));
+        let ask = Ask { field: self, tried, tally, sure: false, passed: &[] };
+        let sure = if tried.is_empty() || tally.panic() {
+            None
+        } else {
+            policy.draw(&Ask { sure: true, ..ask }, key, rng)
+        };
+        let (position, tally) = match sure.or_else(|| policy.draw(&ask, key, rng)) {
+            Some(position) if self.slow => (self.warm(policy, &ask, position, rng), ask.tally),
             Some(position) => (position, ask.tally),
             None => {
                 let tally = self.census.retake(|position| self.sight(position));
@@ -134,6 +153,27 @@ impl Field {
         };
         let index = *self.order.get(position)? as usize;
         Some(Choice { index, panic: tally.panic(), none: tally.none() })
+    }
+
+    /// Draws again where an endpoint has not its full share yet. If there is nobody else, it serves.
+    fn warm<D: Draw>(&self, policy: &D, ask: &Ask<'_>, drawn: usize, rng: &mut fastrand::Rng) -> usize {
+        if ask.tally.panic() || ask.alone() {
+            return drawn;
+        }
+        let mut passed = [drawn; REDRAWS];
+        let mut position = drawn;
+        for count in 0..REDRAWS {
+            let share = self.at(position).map_or(100, |e| e.state.share());
+            if share >= 100 || rng.u8(..100) < share {
+                return position;
+            }
+            passed[count] = position;
+            match policy.draw(&Ask { passed: &passed[..=count], ..*ask }, None, rng) {
+                Some(next) => position = next,
+                None => return position,
+            }
+        }
+        position
     }
 
     fn sight(&self, position: usize) -> Sight {
@@ -177,8 +217,14 @@ impl Ask<'_> {
         let Some(endpoint) = self.at(position) else {
             return false;
         };
+        if self.passed.contains(&position) {
+            return false;
+        }
         if self.tally.panic() {
             return !endpoint.withdrawn() && !self.tried.contains(&endpoint.member.address);
+        }
+        if self.sure && !endpoint.state.is_sure() {
+            return false;
         }
         if endpoint.available() {
             return !self.tried.contains(&endpoint.member.address);

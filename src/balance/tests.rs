@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::balance::testing::{address, assert_shares, endpoint, endpoints, tally};
-use crate::endpoint::Registry;
+use crate::endpoint::{Registry, Standing};
 
 const ALL: [Policy; 5] =
     [Policy::RoundRobin, Policy::Random, Policy::LeastRequest, Policy::RingHash, Policy::Maglev];
@@ -297,5 +297,56 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_slow_start_takes_its_part_of_a_share_and_no_other_policy_has_one() {
+    for policy in [Policy::RoundRobin, Policy::LeastRequest] {
+        let balancer = Balancer::new(policy, endpoints(&[1; 10])).slow_start(true);
+        let state = &balancer.endpoints()[3].state;
+        let count = |balancer: &Balancer| {
+            let mut rng = fastrand::Rng::with_seed(5);
+            tally(10, 100_000, || balancer.pick(None, &[], &mut rng).unwrap().index)
+        };
+        for percent in [10, 50, 90] {
+            state.set_share(percent);
+            let seen = count(&balancer);
+            let due = 100_000.0 * f64::from(percent) / f64::from(900 + u32::from(percent));
+            let found = seen[3] as f64;
+            assert!((found / due - 1.0).abs() < 0.1, "{policy:?} {percent} %: {found}, due {due}");
+        }
+        // All alike: nobody is held back against the others.
+        balancer.endpoints().iter().for_each(|e| e.state.set_share(10));
+        assert_shares(&count(&balancer), &[1; 10], 0.0001);
+        // The only one that is left takes all.
+        let others: Vec<_> = (0..10).filter(|i| *i != 3).map(address).collect();
+        let mut rng = fastrand::Rng::with_seed(5);
+        assert_eq!(balancer.pick(None, &others, &mut rng).unwrap().index, 3);
+        let others = balancer.endpoints().iter().filter(|e| e.member.address != address(3));
+        others.for_each(|e| _ = e.state.drain(true));
+        assert_eq!(count(&balancer)[3], 100_000);
+    }
+    let random = Balancer::new(Policy::Random, endpoints(&[1; 2])).slow_start(true);
+    random.endpoints()[0].state.set_share(10);
+    let mut rng = fastrand::Rng::with_seed(5);
+    assert_shares(&tally(2, 10_000, || random.pick(None, &[], &mut rng).unwrap().index), &[1, 1], 0.001);
+}
+
+#[test]
+fn a_second_try_goes_to_who_has_not_failed_if_there_is_one() {
+    for policy in [Policy::RoundRobin, Policy::Random, Policy::LeastRequest, Policy::Maglev] {
+        let balancer = Balancer::new(policy, endpoints(&[1; 6]));
+        let all = balancer.endpoints().clone();
+        (1..5).for_each(|i| _ = all[i].state.failed());
+        let mut rng = fastrand::Rng::with_seed(5);
+        let mut again = || balancer.pick(Some(7), &[address(0)], &mut rng).map(|choice| choice.index);
+        (0..100).for_each(|_| assert_eq!(again(), Some(5), "{policy:?}"));
+        all[5].state.failed();
+        (0..100).for_each(|_| assert!((1..6).contains(&again().unwrap())));
+        (1..6).for_each(|i| all[i].state.succeeded());
+        assert!(all[5].state.turn(Standing::In, Standing::Ejected));
+        assert!(all[5].state.turn(Standing::Ejected, Standing::Returning));
+        (0..100).for_each(|_| assert_ne!(again(), Some(5), "nobody's second try is a trial"));
     }
 }

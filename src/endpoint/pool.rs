@@ -59,9 +59,15 @@ impl Pool {
         self.ejected.fetch_update(Relaxed, Relaxed, |ejected| allowed(ejected).then_some(ejected + 1)).is_ok()
     }
 
-    /// Sets how many are ejected, as the one who sees them all has counted.
-    pub fn set_ejected(&self, ejected: u32) {
-        self.ejected.store(ejected, Relaxed);
+    /// Takes an ejection back: it did not come about, or is over.
+    pub fn spare(&self) {
+        let _ = self.ejected.fetch_update(Relaxed, Relaxed, |ejected| ejected.checked_sub(1));
+    }
+
+    /// Sets how many are ejected, as the one who sees them all has counted, unless it is no longer
+    /// `before`: then another was ejected while they were counted.
+    pub fn recount(&self, before: u32, counted: u32) {
+        let _ = self.ejected.compare_exchange(before, counted, Relaxed, Relaxed);
     }
 }
 
@@ -101,7 +107,9 @@ mod tests {
         let pool = Pool::default();
         assert!(pool.eject(|ejected| ejected < 1));
         assert!(!pool.eject(|ejected| ejected < 1));
-        pool.set_ejected(0);
+        pool.recount(0, 7);
+        assert_eq!(pool.ejected(), 1, "counted before the last ejection");
+        pool.recount(1, 0);
         assert!(pool.eject(|ejected| ejected < 1));
     }
 }

@@ -47,6 +47,11 @@ impl Roster {
         entry.state.clone()
     }
 
+    /// Whether any address of a cluster is known, and this one is not: it has joined.
+    pub fn joins(&self, cluster: &Name, address: SocketAddr) -> bool {
+        self.clusters.get(cluster).is_some_and(|entries| !entries.contains_key(&address))
+    }
+
     /// The state of a whole cluster, made on first sight.
     pub fn pool(&mut self, cluster: &Name) -> Arc<Pool> {
         self.pools.entry(cluster.clone()).or_default().clone()

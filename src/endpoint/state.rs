@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use crate::endpoint::{Faults, Lease};
+
 /// The live state of one (cluster, address).
 ///
 /// All accesses are relaxed: each field is a fact on its own, and a pick that misses a change by a
@@ -23,6 +25,10 @@ pub struct State {
     /// Since the statistical rules last looked.
     succeeded: AtomicU32,
     failed: AtomicU32,
+    /// What slow start holds back, in percent of its share.
+    held_back: AtomicU8,
+    /// What is remembered of failures.
+    pub faults: Faults,
 }
 
 /// What the active check says.
@@ -52,18 +58,43 @@ pub enum Standing {
     Trying,
 }
 
-/// One request on its way to an endpoint. Dropping it ends the request's share of `in_flight`.
-#[derive(Debug)]
-pub struct Lease(Arc<State>);
+// === impl Standing ===
+
+impl Standing {
+    /// In a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Ejected => "ejected",
+            Self::Returning => "returning",
+            Self::Trying => "trying",
+        }
+    }
+}
 
 // === impl State ===
 
 impl State {
-    /// Counts a request in until the lease is dropped.
+    /// Counts a request in until the lease is dropped. If the endpoint is returning, this request
+    /// is its trial.
     pub fn lease(self: &Arc<Self>) -> Lease {
         self.in_flight.fetch_add(1, Relaxed);
         self.requests.fetch_add(1, Relaxed);
-        Lease(self.clone())
+        let trial =
+            self.standing() == Standing::Returning && self.turn(Standing::Returning, Standing::Trying);
+        Lease::new(self.clone(), trial)
+    }
+
+    /// Counts a request in that is nobody's trial, as a copy whose answer nobody waits for.
+    pub fn lease_aside(self: &Arc<Self>) -> Lease {
+        self.in_flight.fetch_add(1, Relaxed);
+        self.requests.fetch_add(1, Relaxed);
+        Lease::new(self.clone(), false)
+    }
+
+    /// Counts a request out.
+    pub(super) fn release(&self) {
+        self.in_flight.fetch_sub(1, Relaxed);
     }
 
     /// Requests on their way now.
@@ -132,9 +163,35 @@ impl State {
         self.streak.fetch_add(1, Relaxed).saturating_add(1)
     }
 
-    /// Forgets the row of failures, as after an ejection.
-    pub fn forget_streak(&self) {
+    /// Sets how many failed in a row, as after a trial, when one more is enough.
+    pub fn set_streak(&self, row: u32) {
+        self.streak.store(row, Relaxed);
+    }
+
+    /// Failures of real requests in a row.
+    pub fn streak(&self) -> u32 {
+        self.streak.load(Relaxed)
+    }
+
+    /// Whether it is in and the last real request that said anything did not fail.
+    pub fn is_sure(&self) -> bool {
+        self.standing() == Standing::In && self.streak() == 0
+    }
+
+    /// Puts it back in as if nothing had been, where nobody follows ejections any more.
+    pub fn reinstate(&self) {
+        self.standing.store(Standing::In as u8, Relaxed);
         self.streak.store(0, Relaxed);
+    }
+
+    /// The part of its share that slow start lets it take, in percent.
+    pub fn share(&self) -> u8 {
+        100u8.saturating_sub(self.held_back.load(Relaxed))
+    }
+
+    /// Sets the part of its share that it takes, in percent.
+    pub fn set_share(&self, percent: u8) {
+        self.held_back.store(100u8.saturating_sub(percent), Relaxed);
     }
 
     /// Successes and failures since this was last asked.
@@ -150,36 +207,5 @@ impl State {
     /// Sets or ends draining. Returns what it was.
     pub fn drain(&self, on: bool) -> bool {
         self.draining.swap(on, Relaxed)
-    }
-}
-
-// === impl Lease ===
-
-impl Lease {
-    /// The state it counts in.
-    pub fn state(&self) -> &State {
-        &self.0
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lease_counts_until_it_is_dropped() {
-        let state = Arc::new(State::default());
-        let (a, b) = (state.lease(), state.lease());
-        assert_eq!(state.in_flight(), 2);
-        drop(a);
-        assert_eq!(b.state().in_flight(), 1);
-        drop(b);
-        assert_eq!((state.in_flight(), state.requests()), (0, 2));
     }
 }

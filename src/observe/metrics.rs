@@ -13,6 +13,7 @@
 
 pub mod histogram;
 pub mod mirror;
+pub mod outlier;
 pub mod route;
 pub mod scrape;
 pub mod series;
@@ -27,12 +28,14 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use self::mirror::Mirrors;
+use self::outlier::Outliers;
 use self::route::Routes;
 use self::series::Family;
 use self::text::Text;
 
 pub use self::histogram::BUCKETS;
 pub use self::mirror::MirrorMetrics;
+pub use self::outlier::OutlierMetrics;
 pub use self::route::RouteMetrics;
 pub use self::scrape::{ClusterSample, EndpointSample, EndpointState, Scrape, SourceSample};
 pub use self::series::Counter;
@@ -53,6 +56,7 @@ pub struct Metrics {
     panic: Family,
     connect_failures: Family,
     assignments: Family,
+    outliers: Outliers,
 }
 
 /// What a request adds to for its cluster.
@@ -118,6 +122,7 @@ impl Metrics {
                 &["cluster"],
             ),
             assignments: split::assignments(),
+            outliers: Outliers::default(),
             registry,
         };
         metrics.start()?;
@@ -191,6 +196,7 @@ impl Metrics {
         for family in [&self.retries, &self.panic, &self.connect_failures, &self.assignments] {
             family.sweep();
         }
+        self.outliers.families().for_each(Family::sweep);
     }
 
     /// Everything in the Prometheus text format (version 0.0.4). `scrape` brings the facts that are
@@ -207,6 +213,7 @@ impl Metrics {
             family.render(&mut text);
         }
         self.assignments.render(&mut text);
+        self.outliers.families().for_each(|family| family.render(&mut text));
         scrape.render(&mut text);
         text.into_bytes()
     }

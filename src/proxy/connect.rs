@@ -13,9 +13,10 @@ use pingora::upstreams::peer::{HttpPeer, PeerOptions};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 
+use crate::endpoint::Failure;
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
-use crate::proxy::variant;
+use crate::proxy::{outcome, variant};
 use crate::snapshot::table::Forward;
 
 /// Bodies up to this length reach the endpoint at once, so the request's deadline bounds the wait
@@ -68,6 +69,7 @@ pub(crate) fn failed(ctx: &mut RequestCtx, mut error: Box<Error>) -> Box<Error> 
     if let Some(cluster) = ctx.cluster() {
         cluster.metrics.connect_failures.inc();
     }
+    outcome::failed(ctx, Failure::Connect);
     ctx.flag = Some(Flag::UF);
     let again = give_up_endpoint(ctx);
     error.as_up();
@@ -88,6 +90,7 @@ pub(crate) fn broke(
         // The read that waits for the client to go gave up: see `tap`. It is the endpoint that is
         // late.
         ctx.flag = Some(Flag::UT);
+        outcome::failed(ctx, Failure::Late);
         error.as_up();
         error.set_retry(false);
         return error;
@@ -95,12 +98,19 @@ pub(crate) fn broke(
     if by_endpoint && *error.etype() == ErrorType::ReadTimedout && !session.is_body_done() {
         // Nothing came from the endpoint, for it waits for the rest of the body: it is the client
         // that is late.
+        outcome::nothing(ctx);
         error.as_down();
         error.set_retry(false);
         return error;
     }
     if by_endpoint {
         ctx.flag = Some(if timed_out { Flag::UT } else { Flag::UC });
+    }
+    match (by_endpoint, timed_out) {
+        (false, _) => outcome::nothing(ctx),
+        (true, true) => outcome::failed(ctx, Failure::Late),
+        (true, false) if reused && session.response_written().is_none() => outcome::nothing(ctx),
+        (true, false) => outcome::failed(ctx, Failure::Broken),
     }
     let may_repeat = by_endpoint
         && !timed_out

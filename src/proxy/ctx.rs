@@ -41,7 +41,7 @@ pub struct RequestCtx {
     pub(crate) host: String,
     /// accept, respond: what filters remember.
     pub(crate) memory: Memory,
-    /// connect: the endpoint in use, counted in its state.
+    /// connect, outcome: the endpoint in use, counted in its state.
     pub(crate) lease: Option<Lease>,
     /// connect: its address.
     pub(crate) endpoint: Option<SocketAddr>,

@@ -11,7 +11,7 @@ use crate::observe::access::Record;
 use crate::proxy::Proxy;
 use crate::proxy::accept::REQUEST_ID;
 use crate::proxy::ctx::{RequestCtx, now};
-use crate::proxy::{tap, variant};
+use crate::proxy::{outcome, tap, variant};
 
 impl Proxy {
     pub(crate) fn finish(&self, session: &mut Session, ctx: &mut RequestCtx) {
@@ -19,7 +19,7 @@ impl Proxy {
             tap::unread(session);
         }
         let duration = now().saturating_duration_since(ctx.start).as_secs_f64();
-        ctx.lease = None;
+        outcome::ended(ctx);
         ctx.in_flight = None;
         let Some(snapshot) = &ctx.snapshot else { return };
         let written = session.response_written().map(|header| header.status.as_u16());

@@ -135,7 +135,7 @@ fn send(session: &Session, mirror: &Mirror, copy: Copy, ctx: &RequestCtx) {
     }
     let exchange = Exchange {
         connections: mirror.connections.clone(),
-        lease: cluster.endpoints[choice.index].state.lease(),
+        lease: cluster.endpoints[choice.index].state.lease_aside(),
         endpoint: choice.index,
         cluster: cluster.clone(),
         head: Box::new(framed(copy.head, &mirror.route, copy.body.len())),

@@ -66,6 +66,10 @@ impl Fake {
             in_flight: u32::from(n % 3),
             requests: self.asked.fetch_add(7, Relaxed),
             connect_failures: 0,
+            standing: crate::endpoint::Standing::In,
+            standing_since_seconds: None,
+            standing_why: None,
+            ejections: 0,
             labels: Arc::default(),
         }
     }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderName;
 
-use super::within;
+use super::{outlier, within};
 use crate::config::live::{Cluster, ConsulService, Dns, HashKey, LoadBalancing, Policy, Static};
 use crate::config::value::Span;
 use crate::config::{Name, Problem};
@@ -18,6 +18,9 @@ pub(super) fn check(clusters: &BTreeMap<Name, Cluster>, problems: &mut Vec<Probl
         let path = format!("clusters.{name}");
         source(&path, cluster, problems);
         balancing(&format!("{path}.load_balancing"), &cluster.load_balancing, problems);
+        if let Some(rules) = &cluster.outlier_detection {
+            outlier::check(&format!("{path}.outlier_detection"), rules, problems);
+        }
         if let Some(timeout) = cluster.connect_timeout {
             let path = format!("{path}.connect_timeout");
             within(&path, timeout, Span::millis(1), Span::secs(300), problems);
@@ -155,6 +158,16 @@ fn balancing(path: &str, balancing: &LoadBalancing, problems: &mut Vec<Problem>)
             Problem::new(format!("{path}.hash"), "`hash` has no effect under this policy")
                 .hint("use `policy: ring_hash` or `policy: maglev`, or leave it out"),
         );
+    }
+    if let Some(window) = balancing.slow_start {
+        let path = format!("{path}.slow_start");
+        if !matches!(balancing.policy, Policy::RoundRobin | Policy::LeastRequest) {
+            let problem = Problem::new(path, "`slow_start` has no effect under this policy");
+            problems
+                .push(problem.hint("use `policy: round_robin` or `policy: least_request`, or leave it out"));
+        } else {
+            within(&path, window, Span::secs(1), Span::secs(3600), problems);
+        }
     }
     for (index, key) in balancing.hash.iter().enumerate() {
         let (kind, name) = match key {
