@@ -101,6 +101,7 @@ pub mod control;
 pub mod discovery;
 pub mod endpoint;
 pub mod filter;
+pub mod health;
 pub mod observe;
 pub mod proxy;
 pub mod route;

@@ -1,4 +1,5 @@
-//! The control plane as one Pingora service: one runtime, a few tasks.
+//! The control plane as Pingora services, each with a runtime of its own: control, a few tasks, and
+//! the active checks.
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use tokio::sync::{Mutex, mpsc};
 use crate::control::{Change, Inbox, Writer, watch};
 use crate::discovery::hub::Hub;
 use crate::discovery::{Statuses, Stop};
+use crate::health;
 
 use super::ended;
 
@@ -35,6 +37,10 @@ pub(super) struct Parts {
 
 /// Writer, hub, file watch and SIGHUP.
 pub(super) struct Control(Mutex<Option<Parts>>);
+
+/// The active checks, on a runtime of their own, so that they never wait for control nor it for
+/// them.
+pub(super) struct Health(Mutex<Option<(health::service::Service, Stop)>>);
 
 // === impl Control ===
 
@@ -69,6 +75,25 @@ impl BackgroundService for Control {
         writer.run(changes, heard, || ready.notify_ready(), stop.clone()).await;
         if !*stop.borrow() {
             ended("control");
+        }
+    }
+}
+
+// === impl Health ===
+
+impl Health {
+    pub(super) fn new(service: health::service::Service, stop: Stop) -> Self {
+        Self(Mutex::new(Some((service, stop))))
+    }
+}
+
+#[async_trait]
+impl BackgroundService for Health {
+    async fn start_with_ready_notifier(&self, _shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
+        let Some((service, stop)) = self.0.lock().await.take() else { return };
+        service.run(|| ready.notify_ready(), stop.clone()).await;
+        if !*stop.borrow() {
+            ended("health");
         }
     }
 }

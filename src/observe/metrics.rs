@@ -11,6 +11,7 @@
 //! would share one counter, and each of their series carries its own copy of name and help. The
 //! crate does the unlabelled families, `process_*`, and the encoding of both.
 
+pub mod health;
 pub mod histogram;
 pub mod route;
 pub mod scrape;
@@ -29,6 +30,7 @@ use self::route::Routes;
 use self::series::Family;
 use self::text::Text;
 
+pub use self::health::HealthMetrics;
 pub use self::histogram::BUCKETS;
 pub use self::route::RouteMetrics;
 pub use self::scrape::{ClusterSample, EndpointSample, EndpointState, Scrape, SourceSample};
@@ -49,6 +51,7 @@ pub struct Metrics {
     panic: Family,
     connect_failures: Family,
     assignments: Family,
+    health_checks: Family,
 }
 
 /// What a request adds to for its cluster.
@@ -113,6 +116,7 @@ impl Metrics {
                 &["cluster"],
             ),
             assignments: split::assignments(),
+            health_checks: health::checks(),
             registry,
         };
         metrics.start()?;
@@ -180,6 +184,7 @@ impl Metrics {
         for family in [&self.retries, &self.panic, &self.connect_failures, &self.assignments] {
             family.sweep();
         }
+        self.health_checks.sweep();
     }
 
     /// Everything in the Prometheus text format (version 0.0.4). `scrape` brings the facts that are
@@ -195,6 +200,7 @@ impl Metrics {
             family.render(&mut text);
         }
         self.assignments.render(&mut text);
+        self.health_checks.render(&mut text);
         scrape.render(&mut text);
         text.into_bytes()
     }
