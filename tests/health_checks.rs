@@ -6,6 +6,8 @@
 
 mod support;
 
+#[path = "health_checks/kinds.rs"]
+mod kinds;
 #[path = "health_checks/routing.rs"]
 mod routing;
 
