@@ -6,6 +6,10 @@
 
 mod support;
 
+#[path = "health_checks/keeping.rs"]
+mod keeping;
+#[path = "health_checks/killing.rs"]
+mod killing;
 #[path = "health_checks/kinds.rs"]
 mod kinds;
 #[path = "health_checks/routing.rs"]

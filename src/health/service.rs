@@ -286,3 +286,6 @@ fn word(checked: Checked) -> &'static str {
 async fn stopped(stop: &mut Stop) {
     let _: Result<watch::Ref<'_, bool>, _> = stop.wait_for(|stop| *stop).await;
 }
+
+#[cfg(test)]
+mod tests;
