@@ -78,7 +78,7 @@ pub fn probe(check: &Arc<live::HealthCheck>, connectors: &Arc<Connectors>) -> Pr
 
 /// The address that is probed, as Pingora wants it.
 pub fn target(check: &live::HealthCheck, endpoint: SocketAddr) -> Backend {
-    let address = SocketAddr::new(endpoint.ip(), check.port.unwrap_or(endpoint.port()));
+    let address = SocketAddr::new(endpoint.ip(), check.port.unwrap_or_else(|| endpoint.port()));
     Backend { addr: address.into(), weight: 1, ext: Extensions::new() }
 }
 

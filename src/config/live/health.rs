@@ -142,7 +142,7 @@ pub struct CircuitBreaker {
 impl HealthCheck {
     /// From one probe to the next while the endpoint is not known to be up.
     pub fn interval_when_down(&self) -> Span {
-        self.unhealthy_interval.unwrap_or(self.interval.min(Span::secs(1)))
+        self.unhealthy_interval.unwrap_or_else(|| self.interval.min(Span::secs(1)))
     }
 }
 

@@ -24,6 +24,9 @@ use crate::observe::metrics::{HealthMetrics, Metrics};
 /// Names a target for as long as it is followed, and nothing after.
 pub(super) type Id = u64;
 
+/// Makes the probe of a config.
+pub(super) type Make = Box<dyn Fn(&Arc<live::HealthCheck>) -> Probe + Send>;
+
 /// One address that is probed in one way.
 pub(super) struct Target {
     pub(super) address: SocketAddr,
@@ -47,7 +50,7 @@ pub(super) struct Subscriber {
 pub(super) struct Targets {
     metrics: Arc<Metrics>,
     board: Arc<Board>,
-    make: Box<dyn Fn(&Arc<live::HealthCheck>) -> Probe + Send>,
+    make: Make,
     followed: HashMap<Name, Followed>,
     ids: HashMap<(SocketAddr, Arc<live::HealthCheck>), Id>,
     targets: HashMap<Id, Target>,
@@ -79,11 +82,7 @@ impl Drop for Target {
 // === impl Targets ===
 
 impl Targets {
-    pub(super) fn new(
-        metrics: Arc<Metrics>,
-        board: Arc<Board>,
-        make: Box<dyn Fn(&Arc<live::HealthCheck>) -> Probe + Send>,
-    ) -> Self {
+    pub(super) fn new(metrics: Arc<Metrics>, board: Arc<Board>, make: Make) -> Self {
         let (followed, ids, targets) = (HashMap::new(), HashMap::new(), HashMap::new());
         Self { metrics, board, make, followed, ids, targets, last: 0 }
     }
@@ -129,6 +128,8 @@ impl Targets {
     /// Subscribes a cluster to the targets of its endpoints.
     fn join(&mut self, cluster: &Cluster, check: &Arc<live::HealthCheck>, now: Instant, fresh: &mut Vec<Id>) {
         let metrics = self.metrics.health_checks(cluster.name.as_str());
+        // One for all endpoints: it is told at each probe where to go.
+        let probe = (self.make)(check);
         for endpoint in &*cluster.endpoints {
             let (address, state) = (endpoint.member.address, &endpoint.state);
             let key = (address, check.clone());
@@ -140,7 +141,7 @@ impl Targets {
             let target = self.targets.entry(id).or_insert_with(|| Target {
                 address,
                 backend: probe::target(check, address),
-                probe: (self.make)(check),
+                probe: probe.clone(),
                 check: check.clone(),
                 verdict: Verdict::resume(state.checked()),
                 subscribers: Vec::new(),

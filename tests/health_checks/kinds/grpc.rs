@@ -1,8 +1,8 @@
 //! The gRPC probe, against a health server on the `h2` crate.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::SeqCst};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -16,7 +16,7 @@ use super::{Prober, ask, nobody, says};
 /// Knows the services `""` and `shop`, and says of both what it is told to.
 pub(super) struct Server {
     pub(super) addr: SocketAddr,
-    said: Arc<Mutex<u8>>,
+    said: Arc<AtomicU8>,
     connections: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
@@ -24,7 +24,7 @@ pub(super) struct Server {
 impl Server {
     pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (addr, said) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(1)));
+        let (addr, said) = (listener.local_addr().unwrap(), Arc::new(AtomicU8::new(1)));
         let (saying, connections) = (said.clone(), Arc::<AtomicUsize>::default());
         let count = connections.clone();
         let task = tokio::spawn(async move {
@@ -37,7 +37,7 @@ impl Server {
     }
 
     fn say(&self, status: u8) {
-        *self.said.lock().unwrap() = status;
+        self.said.store(status, SeqCst);
     }
 }
 
@@ -47,7 +47,7 @@ impl Drop for Server {
     }
 }
 
-async fn serve(stream: TcpStream, said: Arc<Mutex<u8>>) {
+async fn serve(stream: TcpStream, said: Arc<AtomicU8>) {
     let mut connection = h2::server::handshake(stream).await.unwrap();
     while let Some(Ok((request, respond))) = connection.accept().await {
         tokio::spawn(answer(request, respond, said.clone()));
@@ -57,7 +57,7 @@ async fn serve(stream: TcpStream, said: Arc<Mutex<u8>>) {
 async fn answer(
     request: Request<h2::RecvStream>,
     mut respond: h2::server::SendResponse<Bytes>,
-    said: Arc<Mutex<u8>>,
+    said: Arc<AtomicU8>,
 ) {
     let (head, mut body) = request.into_parts();
     assert_eq!((head.method.as_str(), head.uri.path()), ("POST", "/grpc.health.v1.Health/Check"));
@@ -68,7 +68,7 @@ async fn answer(
     while let Some(piece) = body.data().await {
         message.extend_from_slice(&piece.unwrap());
     }
-    let said = *said.lock().unwrap();
+    let said = said.load(SeqCst);
     let response = || Response::builder().header("content-type", "application/grpc");
     if message != b"\0\0\0\0\0" && message != b"\0\0\0\0\x06\x0a\x04shop" {
         // An answer without a message: the status is among the headers.
