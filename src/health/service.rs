@@ -288,4 +288,6 @@ async fn stopped(stop: &mut Stop) {
 }
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;

@@ -202,3 +202,6 @@ impl Targets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,21 +2,15 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use async_trait::async_trait;
 use pingora_load_balancing::health_check::HealthCheck;
 use tokio::time::{advance, sleep};
 
+use super::testing::{Compiler, cluster};
 use super::*;
-use crate::config::load::attempt_text;
-use crate::control::members::Book;
-use crate::endpoint::{Endpoint, Roster};
-use crate::filter::Registry;
-use crate::observe::access::AccessLog;
-use crate::snapshot::compile::{Plan, Step, Surroundings};
-use crate::snapshot::{Snapshot, Table};
+use crate::endpoint::Endpoint;
 
 /// What a fake endpoint does with a probe.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,8 +70,7 @@ impl HealthCheck for Fake {
 
 struct Bed {
     world: Arc<World>,
-    around: Surroundings,
-    roster: Roster,
+    compiler: Compiler,
     cell: Arc<Cell>,
     board: Arc<Board>,
     started: Arc<AtomicBool>,
@@ -86,11 +79,9 @@ struct Bed {
 
 impl Bed {
     fn new() -> Self {
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let around =
-            Surroundings { metrics: metrics.clone(), filters: Registry::default(), listeners: vec![] };
-        let empty = Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()));
-        let (cell, board) = (Arc::new(Cell::new(empty)), Arc::new(Board::default()));
+        let compiler = Compiler::new();
+        let metrics = compiler.around.metrics.clone();
+        let (cell, board) = (Arc::new(Cell::new(compiler.empty())), Arc::new(Board::default()));
         let (world, started) = (Arc::<World>::default(), Arc::<AtomicBool>::default());
         let (stop, stopped) = watch::channel(false);
         let fake = world.clone();
@@ -100,38 +91,18 @@ impl Bed {
             });
         let telling = started.clone();
         tokio::spawn(service.run(move || telling.store(true, SeqCst), stopped));
-        Self { world, around, roster: Roster::default(), cell, board, started, _stop: stop }
+        Self { world, compiler, cell, board, started, _stop: stop }
     }
 
     /// Publishes these clusters: each a name, the ports of its endpoints, and the rest of its keys.
     fn publish(&mut self, clusters: &[(&str, &[u16], &str)]) {
-        let mut text = "listeners: [ { name: http, address: '127.0.0.1:1' } ]\nclusters:\n".to_owned();
-        for (name, ports, more) in clusters {
-            text += &format!("  {name}:\n    static:\n      endpoints:\n");
-            for port in *ports {
-                text += &format!("        - {{ address: '10.0.0.1:{port}' }}\n");
-            }
-            text += &format!("    {more}\n");
-        }
+        let text: String = clusters.iter().map(|(name, ports, more)| cluster(name, ports, more)).collect();
         self.publish_text(&text);
     }
 
     fn publish_text(&mut self, text: &str) {
-        let (config, _) = attempt_text(text, Path::new("t.yaml"), &|_| None).finish().unwrap();
-        let plan = Plan::new(Arc::new(config.live), &self.around).unwrap();
-        let mut book = Book::default();
-        book.enter_static(&plan.live);
-        let previous = self.cell.load();
-        let step = Step {
-            previous: &previous,
-            members: &|name, fingerprint| book.find(name, fingerprint).cloned(),
-            standing: &|_| crate::split::Standing::default(),
-            access_log: previous.access_log.clone(),
-            cause: "test".into(),
-            now: std::time::SystemTime::UNIX_EPOCH,
-        };
-        let next = plan.snapshot(step, &mut self.roster, &self.around);
-        self.cell.publish(Arc::new(next));
+        let next = self.compiler.next(text, &self.cell.load());
+        self.cell.publish(next);
     }
 
     fn does(&self, port: u16, does: Does) {
@@ -166,7 +137,7 @@ impl Bed {
     }
 
     fn counted(&self, cluster: &str) -> [u64; 3] {
-        let metrics = self.around.metrics.health_checks(cluster);
+        let metrics = self.compiler.around.metrics.health_checks(cluster);
         [metrics.success.get(), metrics.failure.get(), metrics.timeout.get()]
     }
 }
@@ -349,7 +320,7 @@ async fn a_change_of_weight_breaks_no_row() {
     let mut bed = Bed::new();
     let text = |weight: u32| {
         format!(
-            "listeners: [ {{ name: http, address: '127.0.0.1:1' }} ]\nclusters:\n  web:\n    static: {{ endpoints: [ {{ address: '10.0.0.1:1', weight: {weight} }} ] }}\n    {CHECK}\n"
+            "  web:\n    static: {{ endpoints: [ {{ address: '10.0.0.1:1', weight: {weight} }} ] }}\n    {CHECK}\n"
         )
     };
     bed.publish_text(&text(1));
