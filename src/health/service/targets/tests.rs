@@ -86,7 +86,9 @@ proptest! {
             prop_assert!(targets.follow(&snapshot.clusters, now).is_empty(), "the same again is nothing new");
             for (target, passed) in targets.targets.values_mut().zip(verdicts) {
                 target.verdict.take(passed, Thresholds { healthy: 1, unhealthy: 1 });
-                target.subscribers.iter().for_each(|s| drop(s.state.set_checked(target.verdict.checked())));
+                for subscriber in &target.subscribers {
+                    subscriber.state.set_checked(target.verdict.checked());
+                }
             }
         }
     }
