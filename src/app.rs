@@ -1,11 +1,13 @@
 //! The only wiring: what runs in the process, and what waits for what.
 //!
 //! ```text
-//! control (hub, writer, file watch, SIGHUP) --first snapshot--> bootstrap --> proxy, admin listen
+//! control (hub, writer, file watch, SIGHUP) --first snapshot--> health --first probes-->
+//!     bootstrap --> proxy, admin listen
 //! ```
 //!
 //! The order is the point: nothing listens before there is something to serve, so a new process
-//! never answers 503 for want of endpoints that it was about to learn. Everything up to
+//! never answers 503 for want of endpoints that it was about to learn, nor sends its first requests
+//! to those that a probe would have found dead. Everything up to
 //! [`Builder::run`]'s last line is plain synchronous code; runtimes belong to Pingora's services.
 //!
 //! A binary of your own adds filters:
@@ -44,6 +46,8 @@ use crate::control::{Inbox, Writer};
 use crate::discovery::Statuses;
 use crate::endpoint::Roster;
 use crate::filter::{Filter, Registry};
+use crate::health;
+use crate::health::service::board::Board;
 use crate::observe::Metrics;
 use crate::observe::access::AccessLog;
 use crate::proxy::door::Door;
@@ -233,8 +237,18 @@ impl Builder {
             stopped: lifecycle.stopped(),
         });
         let control = server.add_service(background_service("control", control));
+        let board = Arc::new(Board::default());
+        let checks = health::service::Service::new(
+            cell.clone(),
+            around.metrics.clone(),
+            board.clone(),
+            fastrand::Rng::new(),
+        );
+        let health = service::Health::new(checks, lifecycle.stop());
+        let health = server.add_service(background_service("health", health));
+        health.add_dependency(&control);
         let bootstrap = server.bootstrap_as_a_service();
-        bootstrap.add_dependency(&control);
+        bootstrap.add_dependency(&health);
 
         let listeners: Vec<_> = boot.listeners.iter().map(|l| Listener::new(l, &around.metrics)).collect();
         let proxy = Proxy::new(cell.clone(), ready.clone(), listeners);
@@ -245,7 +259,7 @@ impl Builder {
         server.add_service(door).add_dependency(&bootstrap);
 
         let listening = ready.clone();
-        let world = world::Process { cell, ready, inbox, statuses, heard, around, boot: boot.clone() };
+        let world = world::Process { cell, ready, inbox, statuses, heard, board, around, boot: boot.clone() };
         let admin = admin::service(Arc::new(world), &boot.admin);
         server.add_service(admin).add_dependency(&bootstrap);
 

@@ -57,6 +57,13 @@
 //! Start-up is the same flow with nothing before it; the listeners open after the first snapshot
 //! ([`app`]).
 //!
+//! # A failure
+//!
+//! [`health::service`] probes every endpoint of a cluster with a check and writes what
+//! [`health::verdict`] makes of it into the endpoint's [`State`](endpoint::State). Nothing is
+//! published: the balancer reads the state at the next pick. At a start the listeners wait for the
+//! first round of probes.
+//!
 //! # The map
 //!
 //! Arrows go down only; `tests/layers.rs` holds the code to it.
@@ -66,16 +73,16 @@
 //! | command | [`cli`] | one file a command |
 //! | wiring | [`app`] | the only place that knows everybody |
 //! | edges | [`proxy`], [`admin`] | requests; operators |
-//! | change | [`control`], [`consul`], the sources in [`discovery`], [`outlier::service`] | what moves the world |
+//! | change | [`control`], [`consul`], the sources in [`discovery`], [`outlier::service`], the probes in [`health`] | what moves the world |
 //! | compiled | [`snapshot`], [`cluster`] | what requests read |
-//! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], [`outlier`], the rules in [`discovery`] | pure |
+//! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], [`outlier`], the rules in [`discovery`] and [`health`] | pure |
 //! | ground | [`config`], [`observe`], [`state_file`] | what operators write; what they see; what lasts |
 //!
 //! # The laws
 //!
 //! 1. A request reads one snapshot, loaded in one place, kept for its whole life, retries too.
 //! 2. One task publishes. Publishing cannot fail: all that can was done before.
-//! 3. Facts that outlive a snapshot (in-flight requests, draining, later health) belong to
+//! 3. Facts that outlive a snapshot (in-flight requests, draining, health) belong to
 //!    (cluster, address) and to nothing else; no change of weight, tag or route touches them.
 //! 4. Decisions take the time and the dice as arguments: no clock, no global random, no async.
 //! 5. A config key is served or refused, never accepted and ignored. A config that has one problem
@@ -101,6 +108,7 @@ pub mod control;
 pub mod discovery;
 pub mod endpoint;
 pub mod filter;
+pub mod health;
 pub mod observe;
 pub mod outlier;
 pub mod proxy;

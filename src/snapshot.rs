@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use crate::cluster::Cluster;
 use crate::config::Live;
@@ -45,7 +46,11 @@ pub struct Snapshot {
 
 /// Where the current snapshot is found.
 #[derive(Debug)]
-pub struct Cell(ArcSwap<Snapshot>);
+pub struct Cell {
+    current: ArcSwap<Snapshot>,
+    /// The generation of it, for those who wait for the next.
+    changes: watch::Sender<u64>,
+}
 
 // === impl Snapshot ===
 
@@ -89,16 +94,23 @@ impl Snapshot {
 impl Cell {
     /// Starts with a first snapshot.
     pub fn new(first: Snapshot) -> Self {
-        Self(ArcSwap::from_pointee(first))
+        Self { changes: watch::Sender::new(first.generation), current: ArcSwap::from_pointee(first) }
     }
 
     /// The current snapshot. Requests call it once, in `proxy::accept`.
     pub fn load(&self) -> Arc<Snapshot> {
-        self.0.load_full()
+        self.current.load_full()
     }
 
     /// Makes a snapshot the current one. Only `control` calls it.
     pub fn publish(&self, snapshot: Arc<Snapshot>) {
-        self.0.store(snapshot);
+        let generation = snapshot.generation;
+        self.current.store(snapshot);
+        self.changes.send_replace(generation);
+    }
+
+    /// Tells of each snapshot that becomes the current one, or of the newest of several.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 }

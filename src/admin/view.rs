@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use serde::{Serialize, Serializer};
 
 use crate::config::live::{Match, Policy};
-use crate::endpoint::{Labels, Registry, Standing};
+use crate::endpoint::{Checked, Labels, Registry, Standing};
 use crate::observe::access::line::rfc3339;
 use crate::observe::metrics::EndpointState;
 
@@ -99,6 +99,12 @@ pub struct Endpoint {
     pub state: EndpointState,
     /// Whether an operator drained it here.
     pub draining: bool,
+    /// What the active check says. None: the cluster has none.
+    pub checked: Option<Checked>,
+    /// Since when.
+    pub checked_since_seconds: Option<f64>,
+    /// The newest failure, if it says anything about what holds now.
+    pub checked_why: Option<Arc<str>>,
     pub in_flight: u32,
     /// Requests sent since the address was first seen.
     pub requests: u64,

@@ -1,4 +1,5 @@
-//! The control plane as one Pingora service: one runtime, a few tasks.
+//! The control plane as Pingora services, each with a runtime of its own: control, a few tasks, and
+//! the active checks.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::control::fleet::{self, Heard};
 use crate::control::{Change, Inbox, Writer, watch};
 use crate::discovery::hub::Hub;
 use crate::discovery::{Statuses, Stop};
+use crate::health;
 use crate::outlier;
 use crate::snapshot::Cell;
 
@@ -43,6 +45,10 @@ pub(super) struct Parts {
 
 /// Writer, hub, the fleet's weights, file watch and SIGHUP.
 pub(super) struct Control(Mutex<Option<Parts>>);
+
+/// The active checks, on a runtime of their own, so that they never wait for control nor it for
+/// them.
+pub(super) struct Health(Mutex<Option<(health::service::Service, Stop)>>);
 
 // === impl Control ===
 
@@ -81,6 +87,25 @@ impl BackgroundService for Control {
         writer.run(changes, members, || ready.notify_ready(), stop.clone()).await;
         if !*stop.borrow() {
             ended("control");
+        }
+    }
+}
+
+// === impl Health ===
+
+impl Health {
+    pub(super) fn new(service: health::service::Service, stop: Stop) -> Self {
+        Self(Mutex::new(Some((service, stop))))
+    }
+}
+
+#[async_trait]
+impl BackgroundService for Health {
+    async fn start_with_ready_notifier(&self, _shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
+        let Some((service, stop)) = self.0.lock().await.take() else { return };
+        service.run(|| ready.notify_ready(), stop.clone()).await;
+        if !*stop.borrow() {
+            ended("health");
         }
     }
 }

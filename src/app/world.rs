@@ -25,7 +25,8 @@ use crate::control::weights::{self, Refused};
 use crate::control::{self, Applied, Inbox};
 use crate::discovery::Statuses;
 use crate::discovery::keep::LastError;
-use crate::endpoint::{Endpoint, Registry, Standing, State};
+use crate::endpoint::{Checked, Endpoint, Registry, Standing, State};
+use crate::health::service::board::Board;
 use crate::observe::metrics::{ClusterSample, EndpointState, Scrape, SourceSample};
 use crate::snapshot::compile::Surroundings;
 use crate::snapshot::mirror::Mirror;
@@ -39,6 +40,8 @@ pub(super) struct Process {
     pub(super) inbox: Inbox,
     pub(super) statuses: Statuses,
     pub(super) heard: Heard,
+    /// What the active checks found.
+    pub(super) board: Arc<Board>,
     pub(super) around: Arc<Surroundings>,
     pub(super) boot: Boot,
 }
@@ -72,11 +75,11 @@ impl World for Process {
     }
 
     fn clusters(&self) -> Vec<view::Cluster> {
-        self.cell.load().clusters.iter().map(|cluster| show_cluster(cluster)).collect()
+        self.cell.load().clusters.iter().map(|cluster| show_cluster(cluster, &self.board)).collect()
     }
 
     fn cluster(&self, name: &str) -> Option<view::Cluster> {
-        self.cell.load().cluster(name).map(|cluster| show_cluster(cluster))
+        self.cell.load().cluster(name).map(|cluster| show_cluster(cluster, &self.board))
     }
 
     fn splits(&self) -> Vec<view::Split> {
@@ -177,7 +180,7 @@ impl World for Process {
         let snapshot = self.cell.load();
         let found = snapshot.cluster(cluster).ok_or(DrainError::UnknownCluster)?;
         let endpoint = found.endpoints.iter().find(|e| e.member.address == address);
-        endpoint.map(show_endpoint).ok_or(DrainError::UnknownEndpoint)
+        endpoint.map(|e| show_endpoint(found, e, &self.board)).ok_or(DrainError::UnknownEndpoint)
     }
 }
 
@@ -239,7 +242,7 @@ fn fixed(written: &live::Route) -> view::Action {
     }
 }
 
-fn show_cluster(cluster: &Cluster) -> view::Cluster {
+fn show_cluster(cluster: &Cluster, board: &Board) -> view::Cluster {
     let endpoints = &cluster.endpoints;
     let available = endpoints.iter().filter(|e| e.available()).count();
     let usable = endpoints.iter().filter(|e| !e.withdrawn()).count();
@@ -249,18 +252,22 @@ fn show_cluster(cluster: &Cluster) -> view::Cluster {
         policy: cluster.config.load_balancing.policy,
         available,
         panic: available * 2 < usable,
-        endpoints: endpoints.iter().map(show_endpoint).collect(),
+        endpoints: endpoints.iter().map(|e| show_endpoint(cluster, e, board)).collect(),
     }
 }
 
-fn show_endpoint(endpoint: &Endpoint) -> view::Endpoint {
+fn show_endpoint(cluster: &Cluster, endpoint: &Endpoint, board: &Board) -> view::Endpoint {
     let state = &endpoint.state;
+    let found = board.find(cluster.name.as_str(), endpoint.member.address).filter(|_| endpoint.probed);
     view::Endpoint {
         address: endpoint.member.address,
         weight: endpoint.member.weight,
         registry: endpoint.member.registry,
         state: condition(endpoint),
         draining: state.draining(),
+        checked: endpoint.probed.then(|| state.checked()),
+        checked_since_seconds: found.as_ref().map(|f| f.since.elapsed().as_secs_f64()),
+        checked_why: found.and_then(|f| f.why),
         in_flight: state.in_flight(),
         requests: state.requests(),
         connect_failures: state.connect_failures(),
@@ -288,7 +295,9 @@ fn why(state: &State) -> Option<String> {
 fn condition(endpoint: &Endpoint) -> EndpointState {
     if endpoint.withdrawn() {
         EndpointState::Draining
-    } else if endpoint.member.registry == Registry::Critical {
+    } else if endpoint.member.registry == Registry::Critical
+        || (endpoint.probed && endpoint.state.checked() != Checked::Up)
+    {
         EndpointState::Unhealthy
     } else if matches!(endpoint.state.standing(), Standing::Ejected | Standing::Trying) {
         EndpointState::Ejected

@@ -22,7 +22,6 @@ pub const PLANNED: &[Planned] = &[
     row("routes[].retry", "per_try_timeout", "the route's `timeout` covers all tries"),
     row("routes[].retry", "backoff", ONLY_CONNECT),
     row("routes[].retry", "budget", ONLY_CONNECT),
-    row("clusters.*", "health_check", "leave it out; what Consul's own checks say is respected"),
     row("clusters.*", "circuit_breaker", "leave it out; the number of requests is not bounded"),
     row("clusters.*", "protocol", "leave it out; endpoints are spoken to in HTTP/1.1"),
     row("clusters.*", "tls", "leave it out; endpoints are spoken to in clear"),

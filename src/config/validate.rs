@@ -8,6 +8,7 @@
 mod boot;
 mod cluster;
 mod consul;
+mod health;
 mod mirror;
 mod outlier;
 mod route;
@@ -24,6 +25,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     boot::check(&config.boot, &mut problems);
     consul::check(&config.live.consul, &mut problems);
     cluster::check(&config.live.clusters, &mut problems);
+    health::check(&config.live.clusters, &mut problems);
     route::check(&config.live, &mut problems);
     split::fleet(&config.live.splits, &mut problems);
     problems

@@ -11,6 +11,7 @@
 //! would share one counter, and each of their series carries its own copy of name and help. The
 //! crate does the unlabelled families, `process_*`, and the encoding of both.
 
+pub mod health;
 pub mod histogram;
 pub mod mirror;
 pub mod outlier;
@@ -33,6 +34,7 @@ use self::route::Routes;
 use self::series::Family;
 use self::text::Text;
 
+pub use self::health::HealthMetrics;
 pub use self::histogram::BUCKETS;
 pub use self::mirror::MirrorMetrics;
 pub use self::outlier::OutlierMetrics;
@@ -57,6 +59,7 @@ pub struct Metrics {
     connect_failures: Family,
     assignments: Family,
     outliers: Outliers,
+    health_checks: Family,
 }
 
 /// What a request adds to for its cluster.
@@ -123,6 +126,7 @@ impl Metrics {
             ),
             assignments: split::assignments(),
             outliers: Outliers::default(),
+            health_checks: health::checks(),
             registry,
         };
         metrics.start()?;
@@ -197,6 +201,7 @@ impl Metrics {
             family.sweep();
         }
         self.outliers.families().for_each(Family::sweep);
+        self.health_checks.sweep();
     }
 
     /// Everything in the Prometheus text format (version 0.0.4). `scrape` brings the facts that are
@@ -214,6 +219,7 @@ impl Metrics {
         }
         self.assignments.render(&mut text);
         self.outliers.families().for_each(|family| family.render(&mut text));
+        self.health_checks.render(&mut text);
         scrape.render(&mut text);
         text.into_bytes()
     }

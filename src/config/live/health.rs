@@ -53,7 +53,7 @@ pub struct HttpCheck {
     /// GET, HEAD, OPTIONS, or whatever the endpoint takes without a body.
     pub method: String,
     /// The statuses that pass.
-    #[schemars(length(min = 1), inner(range(min = 100, max = 599)))]
+    #[schemars(length(min = 1), inner(range(min = 200, max = 599)))]
     pub expect: Vec<u16>,
     /// A text that the body's first 64 KiB must hold.
     pub body: Option<String>,
@@ -142,7 +142,7 @@ pub struct CircuitBreaker {
 impl HealthCheck {
     /// From one probe to the next while the endpoint is not known to be up.
     pub fn interval_when_down(&self) -> Span {
-        self.unhealthy_interval.unwrap_or(self.interval.min(Span::secs(1)))
+        self.unhealthy_interval.unwrap_or_else(|| self.interval.min(Span::secs(1)))
     }
 }
 
