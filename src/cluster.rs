@@ -42,8 +42,21 @@ pub struct Cluster {
     pub metrics: ClusterMetrics,
     /// A hash of members and balancing, for the snapshot's digest.
     pub digest: u64,
+    /// How much it is asked for at once.
+    pub breaker: Breaker,
     balancer: Balancer,
     peers: Box<[HttpPeer]>,
+}
+
+/// The limits of a cluster as a whole. The one of each endpoint is the balancer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// Connections in use.
+    pub connections: u32,
+    /// Requests on their way, their pauses included.
+    pub requests: u32,
+    /// Tries after the first. None: the budget of the route.
+    pub retries: Option<u32>,
 }
 
 // === impl Cluster ===
@@ -77,7 +90,13 @@ impl Cluster {
             metrics: metrics.cluster(name.as_str()),
             // No members and no answer yet are two things: the admin API tells them apart.
             digest: xxh3_64(format!("{name} {config:?} {members:?}").as_bytes()),
-            balancer: Balancer::new(config.load_balancing.policy, endpoints.clone()),
+            breaker: Breaker {
+                connections: config.circuit_breaker.max_connections,
+                requests: config.circuit_breaker.max_requests,
+                retries: config.circuit_breaker.max_retries,
+            },
+            balancer: Balancer::new(config.load_balancing.policy, endpoints.clone())
+                .limited(config.circuit_breaker.max_requests_per_endpoint),
             peers,
             endpoints,
             members,
@@ -87,6 +106,11 @@ impl Cluster {
     /// Picks an endpoint that is not in `tried`. `key`: what the hash policy found in the request.
     pub fn pick(&self, key: Option<u64>, tried: &[SocketAddr], rng: &mut fastrand::Rng) -> Option<Choice> {
         self.balancer.pick(key, tried, rng)
+    }
+
+    /// Whether a pick may have found nobody because endpoints have no place left.
+    pub fn full(&self) -> bool {
+        self.balancer.full()
     }
 
     /// As [`pick`](Self::pick), for people who ask: where a request with this key would go now.

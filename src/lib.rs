@@ -68,7 +68,7 @@
 //! | edges | [`proxy`], [`admin`] | requests; operators |
 //! | change | [`control`], [`consul`], the sources in [`discovery`] | what moves the world |
 //! | compiled | [`snapshot`], [`cluster`] | what requests read |
-//! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], the rules in [`discovery`] | pure |
+//! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], [`retry`], the rules in [`discovery`] | pure |
 //! | ground | [`config`], [`observe`], [`state_file`] | what operators write; what they see; what lasts |
 //!
 //! # The laws
@@ -103,6 +103,7 @@ pub mod endpoint;
 pub mod filter;
 pub mod observe;
 pub mod proxy;
+pub mod retry;
 pub mod route;
 pub mod snapshot;
 pub mod split;

@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
         "health::probe",
     ],
     &["snapshot", "cluster"],
-    &["route", "split", "balance", "filter", "endpoint", "health", "discovery"],
+    &["route", "split", "retry", "balance", "filter", "endpoint", "health", "discovery"],
     &["config", "observe", "state_file"],
 ];
 

@@ -9,6 +9,7 @@ mod boot;
 mod cluster;
 mod consul;
 mod mirror;
+mod retry;
 mod route;
 mod split;
 

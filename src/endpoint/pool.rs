@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 pub struct Pool {
     requests: AtomicU32,
     retries: AtomicU32,
+    /// Requests that pause before another try, so have no connection.
+    waiting: AtomicU32,
     ejected: AtomicU32,
 }
 
@@ -23,6 +25,7 @@ pub struct Permit {
 enum What {
     Request,
     Retry,
+    Wait,
 }
 
 // === impl Pool ===
@@ -38,6 +41,12 @@ impl Pool {
         self.retries.load(Relaxed)
     }
 
+    /// Connections in use: a request on its way has one, unless it waits for its next try. (Derived, so
+    /// that a request counts in one place and not in two.)
+    pub fn connections(&self) -> u32 {
+        self.requests().saturating_sub(self.waiting.load(Relaxed))
+    }
+
     /// Endpoints that are ejected.
     pub fn ejected(&self) -> u32 {
         self.ejected.load(Relaxed)
@@ -51,6 +60,12 @@ impl Pool {
     /// Counts a try after the first in, if fewer than `limit` are.
     pub fn retry(self: &Arc<Self>, limit: u32) -> Option<Permit> {
         take(&self.retries, limit).then(|| Permit { pool: self.clone(), what: What::Retry })
+    }
+
+    /// Says that a request has no connection until the permit is dropped.
+    pub fn wait(self: &Arc<Self>) -> Permit {
+        self.waiting.fetch_add(1, Relaxed);
+        Permit { pool: self.clone(), what: What::Wait }
     }
 
     /// Counts one more ejected endpoint, if `allowed` says so of the number before. Two that race for
@@ -76,6 +91,7 @@ impl Drop for Permit {
         let counter = match self.what {
             What::Request => &self.pool.requests,
             What::Retry => &self.pool.retries,
+            What::Wait => &self.pool.waiting,
         };
         counter.fetch_sub(1, Relaxed);
     }
@@ -94,6 +110,17 @@ mod tests {
         drop(one);
         assert_eq!(pool.requests(), 1);
         assert!(pool.request(2).is_some() && pool.retry(0).is_none());
+    }
+
+    #[test]
+    fn a_request_that_waits_has_no_connection() {
+        let pool = Arc::new(Pool::default());
+        let _request = pool.request(1);
+        assert_eq!(pool.connections(), 1);
+        let wait = pool.wait();
+        assert_eq!((pool.connections(), pool.requests()), (0, 1));
+        drop(wait);
+        assert_eq!(pool.connections(), 1);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! would share one counter, and each of their series carries its own copy of name and help. The
 //! crate does the unlabelled families, `process_*`, and the encoding of both.
 
+pub mod breaker;
 pub mod histogram;
 pub mod mirror;
 pub mod route;
@@ -26,11 +27,13 @@ use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use self::breaker::Rejected;
 use self::mirror::Mirrors;
 use self::route::Routes;
 use self::series::Family;
 use self::text::Text;
 
+pub use self::breaker::Bound;
 pub use self::histogram::BUCKETS;
 pub use self::mirror::MirrorMetrics;
 pub use self::route::RouteMetrics;
@@ -53,15 +56,21 @@ pub struct Metrics {
     panic: Family,
     connect_failures: Family,
     assignments: Family,
+    crossings: Family,
+    rejected: Family,
 }
 
 /// What a request adds to for its cluster.
 #[derive(Clone, Debug)]
 pub struct ClusterMetrics {
-    /// Attempts after the first that got an answer.
+    /// Tries after the first that got an answer which is no reason for another.
     pub retry_success: Counter,
-    /// Attempts after the first that failed too.
+    /// Tries after the first that failed too.
     pub retry_failure: Counter,
+    /// Tries that were due, and not made because too many others were on their way.
+    pub retry_budget: Counter,
+    /// What the circuit breaker turned away.
+    pub rejected: Rejected,
     /// Picks in panic mode: under half of the endpoints were available, so all were used.
     pub panic: Counter,
     /// Connections to endpoints that could not be opened.
@@ -104,7 +113,7 @@ impl Metrics {
             ),
             retries: Family::new(
                 "tidegate_retries_total",
-                "Attempts after the first.",
+                "Tries after the first; `budget` are those that were not made because of it.",
                 &["cluster", "result"],
             ),
             panic: Family::new(
@@ -118,6 +127,8 @@ impl Metrics {
                 &["cluster"],
             ),
             assignments: split::assignments(),
+            crossings: split::crossings(),
+            rejected: breaker::family(),
             registry,
         };
         metrics.start()?;
@@ -146,6 +157,8 @@ impl Metrics {
         ClusterMetrics {
             retry_success: self.retries.counter(&[name, "success"]),
             retry_failure: self.retries.counter(&[name, "failure"]),
+            retry_budget: self.retries.counter(&[name, "budget"]),
+            rejected: self.rejected(name),
             panic: self.panic.counter(&[name]),
             connect_failures: self.connect_failures.counter(&[name]),
         }
@@ -188,7 +201,10 @@ impl Metrics {
     pub fn sweep(&self) {
         self.routes.sweep();
         self.mirrors.sweep();
-        for family in [&self.retries, &self.panic, &self.connect_failures, &self.assignments] {
+        for family in [&self.retries, &self.panic, &self.connect_failures, &self.rejected] {
+            family.sweep();
+        }
+        for family in [&self.assignments, &self.crossings] {
             family.sweep();
         }
     }
@@ -206,7 +222,9 @@ impl Metrics {
         for family in [&self.reloads, &self.invalid, &self.retries, &self.panic, &self.connect_failures] {
             family.render(&mut text);
         }
-        self.assignments.render(&mut text);
+        for family in [&self.rejected, &self.assignments, &self.crossings] {
+            family.render(&mut text);
+        }
         scrape.render(&mut text);
         text.into_bytes()
     }

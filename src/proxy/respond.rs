@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 use crate::filter::{Exchange, Memory};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
-use crate::proxy::{hop, tap, variant};
+use crate::proxy::{hop, retry, tap, variant};
 use crate::snapshot::{Action, Route};
 
 /// A header that took more than this part of the time left is late. The body's read timeout is the
@@ -30,6 +30,9 @@ pub(crate) fn header(
     let status = response.status.as_u16();
     if status < 200 && status != 101 {
         return Ok(());
+    }
+    if status != 101 {
+        retry::answered(session, response, ctx)?;
     }
     if ctx.ttfb.is_none()
         && let Some(start) = ctx.attempt_start

@@ -18,6 +18,7 @@ pub(super) fn check(clusters: &BTreeMap<Name, Cluster>, problems: &mut Vec<Probl
         let path = format!("clusters.{name}");
         source(&path, cluster, problems);
         balancing(&format!("{path}.load_balancing"), &cluster.load_balancing, problems);
+        super::retry::breaker(&format!("{path}.circuit_breaker"), &cluster.circuit_breaker, problems);
         if let Some(timeout) = cluster.connect_timeout {
             let path = format!("{path}.connect_timeout");
             within(&path, timeout, Span::millis(1), Span::secs(300), problems);

@@ -1,0 +1,67 @@
+//! How many tries after the first a cluster takes at once.
+//!
+//! Retries help where one endpoint fails, and harm where all do: then each request would come several
+//! times. So they are bounded by a share of what is on its way. Counting those on their way, not those
+//! of the last seconds, needs no clock and follows the load at once. With 20 %, first tries are always
+//! four of five of what is on its way, so a cluster where everything fails sees at most 1.25 times as
+//! many requests as its clients send (a little more where it has fewer than 15 at once, for the sake
+//! of the minimum).
+//!
+//! The bad side: with few requests at once the minimum decides, and that bounds little.
+
+use crate::config::live;
+
+/// A limit that follows the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Of the requests on their way.
+    pub percent: u8,
+    /// But always so many.
+    pub min: u32,
+}
+
+/// Who says how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// A share of the load: the route's own, or the default.
+    Budget(Budget),
+    /// A number of the cluster's circuit breaker.
+    Fixed(u32),
+}
+
+// === impl Budget ===
+
+impl Budget {
+    /// How many tries after the first may be on their way beside `requests`.
+    pub fn limit(self, requests: u32) -> u32 {
+        let share = u64::from(requests) * u64::from(self.percent) / 100;
+        u32::try_from(share).unwrap_or(u32::MAX).max(self.min)
+    }
+}
+
+impl From<&live::Budget> for Budget {
+    fn from(config: &live::Budget) -> Self {
+        Self { percent: config.percent, min: config.min }
+    }
+}
+
+// === impl Limit ===
+
+impl Limit {
+    /// The rule: the route's budget if it has one, else the number of the cluster's breaker if it
+    /// has one, else the default budget. Who wrote a limit gets that one, the nearer one first.
+    pub fn choose(of_route: Option<Budget>, of_breaker: Option<u32>) -> Self {
+        match (of_route, of_breaker) {
+            (None, Some(most)) => Self::Fixed(most),
+            (budget, _) => Self::Budget(budget.unwrap_or_else(|| Budget::from(&live::Budget::default()))),
+        }
+    }
+
+    /// How many may be on their way beside `requests`.
+    pub fn of(self, requests: u32) -> u32 {
+        match self {
+            Self::Budget(budget) => budget.limit(requests),
+            Self::Fixed(most) => most,
+        }
+    }
+}
