@@ -48,7 +48,7 @@ pub struct Cluster {
     peers: Box<[HttpPeer]>,
 }
 
-/// The limits of a cluster as a whole. The one of each endpoint is the balancer's.
+/// The limits of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breaker {
     /// Connections in use.
@@ -57,6 +57,8 @@ pub struct Breaker {
     pub requests: u32,
     /// Tries after the first. None: the budget of the route.
     pub retries: Option<u32>,
+    /// Requests on their way to one endpoint.
+    pub endpoint_requests: Option<u32>,
 }
 
 // === impl Cluster ===
@@ -81,6 +83,7 @@ impl Cluster {
             .collect();
         let connect = config.connect_timeout.map_or(CONNECT_TIMEOUT, |span| span.0);
         let peers = listed.iter().map(|m| peer(m.address, connect)).collect();
+        let breaker = Breaker::from(&config.circuit_breaker);
         Self {
             name: name.clone(),
             config: config.clone(),
@@ -90,13 +93,9 @@ impl Cluster {
             metrics: metrics.cluster(name.as_str()),
             // No members and no answer yet are two things: the admin API tells them apart.
             digest: xxh3_64(format!("{name} {config:?} {members:?}").as_bytes()),
-            breaker: Breaker {
-                connections: config.circuit_breaker.max_connections,
-                requests: config.circuit_breaker.max_requests,
-                retries: config.circuit_breaker.max_retries,
-            },
+            breaker,
             balancer: Balancer::new(config.load_balancing.policy, endpoints.clone())
-                .limited(config.circuit_breaker.max_requests_per_endpoint),
+                .limited(breaker.endpoint_requests),
             peers,
             endpoints,
             members,
@@ -123,6 +122,21 @@ impl Cluster {
     /// The prepared peer of an endpoint, by its index.
     pub fn peer(&self, index: usize) -> &HttpPeer {
         &self.peers[index]
+    }
+}
+
+// === impl Breaker ===
+
+impl From<&live::CircuitBreaker> for Breaker {
+    fn from(config: &live::CircuitBreaker) -> Self {
+        let live::CircuitBreaker { max_connections, max_requests, max_retries, max_requests_per_endpoint } =
+            config;
+        Self {
+            connections: *max_connections,
+            requests: *max_requests,
+            retries: *max_retries,
+            endpoint_requests: *max_requests_per_endpoint,
+        }
     }
 }
 

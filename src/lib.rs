@@ -33,8 +33,8 @@
 //! 2. [`proxy::accept`] loads the snapshot, once. The [`route::Router`] finds the route; a redirect
 //!    or a fixed answer ends here. A [`split`] decides which variant, and so which cluster.
 //! 3. [`proxy::connect`] asks the cluster's [`balance::Balancer`] for an endpoint and takes a
-//!    [`Lease`](endpoint::Lease) on it. When the connection fails, another endpoint is asked for, or
-//!    another variant, by the same snapshot.
+//!    [`Lease`](endpoint::Lease) on it. When the try fails, the rules of [`retry`] say whether
+//!    another endpoint is asked, or another variant, by the same snapshot.
 //! 4. [`proxy::forward`] makes the endpoint's request of the client's: path, Host, headers.
 //! 5. [`proxy::respond`] edits the answer and ends it when the request's time is up.
 //! 6. [`proxy::finish`] counts and logs, whatever happened; [`proxy::error`] has said with which

@@ -83,8 +83,8 @@ impl Field {
     /// Makes endpoints unusable that have so many requests on their way.
     ///
     /// A full endpoint is not an unavailable one: it works, so it counts for the mode. Full is what
-    /// its count says when it is looked at; as many threads as look at the same moment may each send
-    /// it one more.
+    /// its count says when it is looked at: who must keep the limit to the letter looks again after its
+    /// lease.
     pub fn limit(&mut self, most: Option<u32>) {
         self.most = most;
     }

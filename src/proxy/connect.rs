@@ -11,16 +11,22 @@ use pingora::upstreams::peer::{HttpPeer, PeerOptions};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 
+use crate::balance::Choice;
+use crate::endpoint::Lease;
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
 use crate::proxy::{retry, variant};
 use crate::retry::Failure;
+use crate::snapshot::Snapshot;
 use crate::snapshot::table::Forward;
 
 /// Bodies up to this length reach the endpoint at once, so the request's deadline bounds the wait
 /// for the answer. For larger ones the time of the route counts from their end, as in Envoy:
 /// uploading may take longer. See [`limit`].
 const PROMPT_BODY: u64 = 64 * 1024;
+
+/// How often an endpoint is looked for that did not fill up meanwhile.
+const ROUNDS: usize = 8;
 
 /// Picks an endpoint and prepares its peer.
 pub(crate) async fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
@@ -34,8 +40,10 @@ pub(crate) async fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<
         ctx.flag = Some(Flag::UT);
         return Err(Error::explain(ErrorType::HTTPStatus(504), "no time is left for another try"));
     }
-    let choice = planned.or_else(|| variant::pick(session, ctx, &snapshot, &mut fastrand::Rng::new()));
-    let Some(choice) = choice else { return Err(retry::nobody(ctx)) };
+    let (choice, lease) = match planned {
+        Some(choice) => (choice, None),
+        None => first(session, ctx, &snapshot).map(|(choice, lease)| (choice, Some(lease)))?,
+    };
     let Some(cluster) = ctx.cluster.and_then(|index| snapshot.clusters.get(index)) else {
         return Err(Error::explain(ErrorType::InternalError, "a request without a cluster"));
     };
@@ -48,12 +56,30 @@ pub(crate) async fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<
         limit(&mut peer.options, session, forward, left);
     }
     let endpoint = &cluster.endpoints[choice.index];
-    ctx.lease = Some(endpoint.state.lease());
+    ctx.lease = Some(lease.unwrap_or_else(|| endpoint.state.lease()));
     ctx.endpoint = Some(endpoint.member.address);
     ctx.attempts += 1;
     ctx.attempt_start = Some(now);
     ctx.stale_connection = false;
     Ok(peer)
+}
+
+/// Picks for the first try.
+///
+/// Where the requests of an endpoint are limited, a place is only ours if the count says so after we
+/// are in it: others may have picked the same one in the same moment. (A try after the first goes
+/// where it was planned to, and may so be one too many.)
+fn first(session: &Session, ctx: &mut RequestCtx, snapshot: &Snapshot) -> Result<(Choice, Lease)> {
+    for _ in 0..ROUNDS {
+        let choice = variant::pick(session, ctx, snapshot, &mut fastrand::Rng::new());
+        let cluster = ctx.cluster.and_then(|index| snapshot.clusters.get(index));
+        let Some((choice, cluster)) = choice.zip(cluster) else { break };
+        let lease = cluster.endpoints[choice.index].state.lease();
+        if cluster.breaker.endpoint_requests.is_none_or(|most| lease.state().in_flight() <= most) {
+            return Ok((choice, lease));
+        }
+    }
+    Err(retry::nobody(ctx))
 }
 
 /// The connection could not be opened: nothing was sent, so any method may try elsewhere.
