@@ -8,6 +8,8 @@ mod support;
 mod breakers;
 #[path = "retries/budget.rs"]
 mod budget;
+#[path = "retries/deaths.rs"]
+mod deaths;
 #[path = "retries/posts.rs"]
 mod posts;
 #[path = "retries/splits.rs"]

@@ -4,6 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+/// So many retries can be saved up for, or as many as there are requests on their way if these are
+/// more: an endpoint that dies takes no more of them with it.
+const SAVED: u32 = 100;
+
+/// How many requests pay for a retry by default.
+const SHARE: u32 = 5;
+
 /// The live state of one cluster.
 #[derive(Debug, Default)]
 pub struct Pool {
@@ -11,6 +18,8 @@ pub struct Pool {
     retries: AtomicU32,
     /// Requests that pause before another try, so have no connection.
     waiting: AtomicU32,
+    /// Requests that were let in and not spent on retries; see [`Pool::spend`].
+    saved: AtomicU32,
     ejected: AtomicU32,
 }
 
@@ -54,12 +63,23 @@ impl Pool {
 
     /// Counts a request in, if fewer than `limit` are. None: the limit is reached.
     pub fn request(self: &Arc<Self>, limit: u32) -> Option<Permit> {
-        take(&self.requests, limit).then(|| Permit { pool: self.clone(), what: What::Request })
+        let before = take(&self.requests, limit)?;
+        // As a rule it is full, and so only read.
+        if self.saved.load(Relaxed) < before.max(SAVED).saturating_mul(SHARE) {
+            self.saved.fetch_add(1, Relaxed);
+        }
+        Some(Permit { pool: self.clone(), what: What::Request })
+    }
+
+    /// Pays for a try after the first with so many of the requests that were let in. False: there are
+    /// not as many.
+    pub fn spend(&self, requests: u32) -> bool {
+        self.saved.fetch_update(Relaxed, Relaxed, |saved| saved.checked_sub(requests)).is_ok()
     }
 
     /// Counts a try after the first in, if fewer than `limit` are.
     pub fn retry(self: &Arc<Self>, limit: u32) -> Option<Permit> {
-        take(&self.retries, limit).then(|| Permit { pool: self.clone(), what: What::Retry })
+        take(&self.retries, limit).map(|_| Permit { pool: self.clone(), what: What::Retry })
     }
 
     /// Says that a request has no connection until the permit is dropped.
@@ -80,8 +100,9 @@ impl Pool {
     }
 }
 
-fn take(counter: &AtomicU32, limit: u32) -> bool {
-    counter.fetch_update(Relaxed, Relaxed, |count| (count < limit).then(|| count + 1)).is_ok()
+/// Counts one in. The count before; None: the limit is reached.
+fn take(counter: &AtomicU32, limit: u32) -> Option<u32> {
+    counter.fetch_update(Relaxed, Relaxed, |count| (count < limit).then(|| count + 1)).ok()
 }
 
 // === impl Permit ===
@@ -121,6 +142,19 @@ mod tests {
         assert_eq!((pool.connections(), pool.requests()), (0, 1));
         drop(wait);
         assert_eq!(pool.connections(), 1);
+    }
+
+    #[test]
+    fn requests_save_for_retries() {
+        let pool = Arc::new(Pool::default());
+        for _ in 0..9 {
+            drop(pool.request(1));
+        }
+        assert!(pool.spend(5) && !pool.spend(5) && pool.spend(4) && !pool.spend(1));
+        for _ in 0..10_000 {
+            drop(pool.request(1));
+        }
+        assert!(pool.spend(SAVED * SHARE) && !pool.spend(1), "no more is saved");
     }
 
     #[test]

@@ -183,7 +183,7 @@ pub(super) fn again(
     ctx.tried.extend(ctx.endpoint);
     ctx.tries.answered = matches!(failure, Failure::Status(_));
     let before = (ctx.variant, ctx.cluster);
-    let planned = plan(session, ctx, &snapshot, &retry, pause);
+    let planned = plan(session, ctx, &snapshot, &retry, (failure, pause));
     if !planned {
         (ctx.variant, ctx.cluster) = before;
     }
@@ -196,7 +196,7 @@ fn plan(
     ctx: &mut RequestCtx,
     snapshot: &Snapshot,
     retry: &Retry,
-    pause: Duration,
+    (failure, pause): (Failure, Duration),
 ) -> bool {
     let (variant, failed) = (ctx.variant, ctx.cluster);
     let choice = variant::pick(session, ctx, snapshot, &mut fastrand::Rng::new());
@@ -206,22 +206,18 @@ fn plan(
     };
     // The try before is over; its place may be the one that this one gets.
     ctx.tries.retry = None;
-    let limit = Limit::choose(retry.budget, cluster.breaker.retries);
-    let Some(place) = cluster.pool.retry(limit.of(cluster.pool.requests())) else {
-        cluster.metrics.retry_budget.inc();
-        if matches!(limit, Limit::Fixed(_)) {
-            cluster.metrics.rejected.inc(Bound::Retries);
-        }
-        return false;
-    };
+    if failure != Failure::Connect {
+        let Some(place) = place(cluster, retry) else { return false };
+        ctx.tries.retry = Some(place);
+    }
     if failed != ctx.cluster {
         let Some(request) = cluster.pool.request(cluster.breaker.requests) else {
             cluster.metrics.rejected.inc(Bound::Requests);
+            ctx.tries.retry = None;
             return false;
         };
         ctx.tries.request = Some(request);
     }
-    ctx.tries.retry = Some(place);
     ctx.tries.next = Some(Next { choice, pause });
     if ctx.attempts > 1
         && let Some(failed) = failed.and_then(|index| snapshot.clusters.get(index))
@@ -230,6 +226,22 @@ fn plan(
     }
     variant::count_crossing(ctx, variant);
     true
+}
+
+/// A place among the tries after the first, as the budget has it.
+fn place(cluster: &Cluster, retry: &Retry) -> Option<Permit> {
+    let (pool, limit) = (&cluster.pool, Limit::choose(retry.budget, cluster.breaker.retries));
+    if limit.price().is_some_and(|price| pool.spend(price)) {
+        return pool.retry(u32::MAX);
+    }
+    let place = pool.retry(limit.of(pool.requests()));
+    if place.is_none() {
+        cluster.metrics.retry_budget.inc();
+        if matches!(limit, Limit::Fixed(_)) {
+            cluster.metrics.rejected.inc(Bound::Retries);
+        }
+    }
+    place
 }
 
 /// What an answer says of when to come back, if in seconds.

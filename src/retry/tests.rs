@@ -154,4 +154,22 @@ proptest! {
             prop_assert_eq!(pool.retries() as usize, retries.len());
         }
     }
+
+    /// What is saved adds nothing in the long run: retries are at most their share of the requests, or
+    /// what may be on its way at once.
+    #[test]
+    fn savings_are_spent_once(percent in 1u8..=100, steps in proptest::collection::vec(any::<bool>(), 0..400)) {
+        let (budget, pool) = (Budget { percent, min: 0 }, Arc::new(Pool::default()));
+        let price = budget.price().unwrap_or(u32::MAX);
+        let (mut requests, mut paid) = (0u32, 0u32);
+        for request in steps {
+            if request {
+                drop(pool.request(1));
+                requests += 1;
+            } else {
+                paid += u32::from(pool.spend(price));
+            }
+            prop_assert!(paid * 100 <= requests * u32::from(percent));
+        }
+    }
 }

@@ -60,14 +60,16 @@ pub struct Backoff {
     pub max: Span,
 }
 
-/// Tries after the first that a cluster takes at once, so that retries do not crush what is left of it.
+/// Tries after the first that a cluster takes, so that retries do not crush what is left of it. Those
+/// for a connection that could not be opened are not counted: they load nobody.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Budget {
-    /// Of the requests on their way.
+    /// Of the requests: of those on their way, and of those before, which save up for moments when many
+    /// fail together.
     #[schemars(range(min = 0, max = 100))]
     pub percent: u8,
-    /// But always so many.
+    /// But always so many at once.
     pub min: u32,
 }
 
