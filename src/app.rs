@@ -322,7 +322,7 @@ fn server_conf(boot: &Boot) -> ServerConf {
         graceful_shutdown_timeout_seconds: Some(1),
         upgrade_sock: boot.server.upgrade_socket.display().to_string(),
         upstream_keepalive_pool_size: 1024,
-        max_retries: 8,
+        max_retries: 10,
         ..ServerConf::default()
     }
 }

@@ -120,6 +120,17 @@ impl Balancer {
         }
     }
 
+    /// Makes endpoints unusable that have so many requests on their way.
+    pub fn limited(mut self, most: Option<u32>) -> Self {
+        self.field.limit(most);
+        self
+    }
+
+    /// Whether nothing may have been usable because of that limit.
+    pub fn full(&self) -> bool {
+        self.field.full()
+    }
+
     /// The endpoints it was built with, in the order that [`Choice::index`] counts in.
     pub fn endpoints(&self) -> &Arc<[Endpoint]> {
         self.field.endpoints()

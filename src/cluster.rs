@@ -46,8 +46,23 @@ pub struct Cluster {
     pub outlier: Option<Outlier>,
     /// A hash of members and balancing, for the snapshot's digest.
     pub digest: u64,
+    /// How much it is asked for at once.
+    pub breaker: Breaker,
     balancer: Balancer,
     peers: Box<[HttpPeer]>,
+}
+
+/// The limits of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// Connections in use.
+    pub connections: u32,
+    /// Requests on their way, their pauses included.
+    pub requests: u32,
+    /// Tries after the first. None: the budget of the route.
+    pub retries: Option<u32>,
+    /// Requests on their way to one endpoint.
+    pub endpoint_requests: Option<u32>,
 }
 
 // === impl Cluster ===
@@ -84,6 +99,7 @@ impl Cluster {
         });
         let connect = config.connect_timeout.map_or(CONNECT_TIMEOUT, |span| span.0);
         let peers = listed.iter().map(|m| peer(m.address, connect)).collect();
+        let breaker = Breaker::from(&config.circuit_breaker);
         Self {
             name: name.clone(),
             config: config.clone(),
@@ -94,7 +110,10 @@ impl Cluster {
             outlier,
             // No members and no answer yet are two things: the admin API tells them apart.
             digest: xxh3_64(format!("{name} {config:?} {members:?}").as_bytes()),
-            balancer: Balancer::new(config.load_balancing.policy, endpoints.clone()).slow_start(slow),
+            breaker,
+            balancer: Balancer::new(config.load_balancing.policy, endpoints.clone())
+                .slow_start(slow)
+                .limited(breaker.endpoint_requests),
             peers,
             endpoints,
             members,
@@ -104,6 +123,11 @@ impl Cluster {
     /// Picks an endpoint that is not in `tried`. `key`: what the hash policy found in the request.
     pub fn pick(&self, key: Option<u64>, tried: &[SocketAddr], rng: &mut fastrand::Rng) -> Option<Choice> {
         self.balancer.pick(key, tried, rng)
+    }
+
+    /// Whether a pick may have found nobody because endpoints have no place left.
+    pub fn full(&self) -> bool {
+        self.balancer.full()
     }
 
     /// As [`pick`](Self::pick), for people who ask: where a request with this key would go now.
@@ -116,6 +140,21 @@ impl Cluster {
     /// The prepared peer of an endpoint, by its index.
     pub fn peer(&self, index: usize) -> &HttpPeer {
         &self.peers[index]
+    }
+}
+
+// === impl Breaker ===
+
+impl From<&live::CircuitBreaker> for Breaker {
+    fn from(config: &live::CircuitBreaker) -> Self {
+        let live::CircuitBreaker { max_connections, max_requests, max_retries, max_requests_per_endpoint } =
+            config;
+        Self {
+            connections: *max_connections,
+            requests: *max_requests,
+            retries: *max_retries,
+            endpoint_requests: *max_requests_per_endpoint,
+        }
     }
 }
 

@@ -33,8 +33,8 @@
 //! 2. [`proxy::accept`] loads the snapshot, once. The [`route::Router`] finds the route; a redirect
 //!    or a fixed answer ends here. A [`split`] decides which variant, and so which cluster.
 //! 3. [`proxy::connect`] asks the cluster's [`balance::Balancer`] for an endpoint and takes a
-//!    [`Lease`](endpoint::Lease) on it. When the connection fails, another endpoint is asked for, or
-//!    another variant, by the same snapshot.
+//!    [`Lease`](endpoint::Lease) on it. When the try fails, the rules of [`retry`] say whether
+//!    another endpoint is asked, or another variant, by the same snapshot.
 //! 4. [`proxy::forward`] makes the endpoint's request of the client's: path, Host, headers.
 //! 5. [`proxy::respond`] edits the answer and ends it when the request's time is up.
 //! 6. [`proxy::finish`] counts and logs, whatever happened; [`proxy::error`] has said with which
@@ -75,7 +75,7 @@
 //! | edges | [`proxy`], [`admin`] | requests; operators |
 //! | change | [`control`], [`consul`], the sources in [`discovery`], [`outlier::service`], the probes in [`health`] | what moves the world |
 //! | compiled | [`snapshot`], [`cluster`] | what requests read |
-//! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], [`outlier`], the rules in [`discovery`] and [`health`] | pure |
+//! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], [`retry`], [`outlier`], the rules in [`discovery`] and [`health`] | pure |
 //! | ground | [`config`], [`observe`], [`state_file`] | what operators write; what they see; what lasts |
 //!
 //! # The laws
@@ -112,6 +112,7 @@ pub mod health;
 pub mod observe;
 pub mod outlier;
 pub mod proxy;
+pub mod retry;
 pub mod route;
 pub mod snapshot;
 pub mod split;

@@ -5,6 +5,7 @@
 //! | a connection opens | [`door`] | HTTP/1.1 or h2c; a header deadline; malformed requests counted |
 //! | `request_filter` | [`accept`] | snapshot, validity, route, filters, variant; redirects and fixed answers end here |
 //! | `upstream_peer`, `fail_to_connect` | [`connect`] | pick an endpoint; on failure another |
+//! | these and `response_filter` | [`retry`] | whether there is another try; places in the cluster's counts |
 //! | `request_body_filter` | [`connect`] | the time of a large upload's answer begins |
 //! | `upstream_request_filter` | [`forward`] | host, path, `x-forwarded-*`, header edits |
 //! | both of these | [`mirror`] | a copy for another cluster, if the route asks for it |
@@ -30,6 +31,7 @@ mod linger;
 mod mirror;
 mod outcome;
 pub mod respond;
+mod retry;
 pub mod tap;
 mod variant;
 
@@ -151,17 +153,17 @@ impl ProxyHttp for Proxy {
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
-        connect::peer(session, ctx)
+        connect::peer(session, ctx).await
     }
 
     fn fail_to_connect(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _peer: &HttpPeer,
         ctx: &mut RequestCtx,
         error: Box<Error>,
     ) -> Box<Error> {
-        connect::failed(ctx, error)
+        connect::failed(session, ctx, error)
     }
 
     async fn upstream_request_filter(

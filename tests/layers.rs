@@ -23,7 +23,7 @@ const LAYERS: &[&[&str]] = &[
         "outlier::service",
     ],
     &["snapshot", "cluster"],
-    &["route", "split", "balance", "filter", "endpoint", "health", "outlier", "discovery"],
+    &["route", "split", "retry", "balance", "filter", "endpoint", "health", "outlier", "discovery"],
     &["config", "observe", "state_file"],
 ];
 

@@ -206,7 +206,7 @@ fn show_route(route: &Route, written: &live::Route, clusters: &[Arc<Cluster>]) -
                     view::Action::Split(split.variants.iter().map(variant).collect())
                 }
             };
-            (action, forward.timeout, u32::from(forward.attempts))
+            (action, forward.timeout, forward.retry.attempts)
         }
         Action::Redirect(_) | Action::Respond(_) => (fixed(written), None, 0),
     };

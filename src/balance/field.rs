@@ -45,6 +45,8 @@ pub struct Field {
     census: Census,
     /// Whether endpoints that are new get less than their share.
     slow: bool,
+    /// An endpoint with so many requests on their way is not usable. None: no limit.
+    most: Option<u32>,
 }
 
 /// One pick's question: which positions it may use.
@@ -80,7 +82,9 @@ impl Field {
         let mut order: Vec<u32> =
             (0..).zip(endpoints.iter()).filter(|(_, e)| usable(e)).map(|(index, _)| index).collect();
         order.sort_by_key(|&index| endpoints.get(index as usize).map(|e| e.member.address));
-        let field = Self { census: Census::new(order.len()), endpoints, order: order.into(), slow: false };
+        let order: Box<[u32]> = order.into();
+        let census = Census::new(order.len());
+        let field = Self { census, endpoints, order, slow: false, most: None };
         field.census.retake(|position| field.sight(position));
         field
     }
@@ -88,6 +92,24 @@ impl Field {
     /// Whether endpoints that are new get less than their share.
     pub fn set_slow(&mut self, slow: bool) {
         self.slow = slow;
+    }
+
+    /// Makes endpoints unusable that have so many requests on their way.
+    ///
+    /// A full endpoint is not an unavailable one: it works, so it counts for the mode. Full is what
+    /// its count says when it is looked at: who must keep the limit to the letter looks again after its
+    /// lease.
+    pub fn limit(&mut self, most: Option<u32>) {
+        self.most = most;
+    }
+
+    /// Whether an endpoint that could be used has no place left.
+    pub fn full(&self) -> bool {
+        self.most.is_some() && self.iter().any(|e| !e.withdrawn() && !self.has_place(e))
+    }
+
+    fn has_place(&self, endpoint: &Endpoint) -> bool {
+        self.most.is_none_or(|most| endpoint.state.in_flight() < most)
     }
 
     /// All endpoints, in the order they were given.
@@ -220,14 +242,15 @@ impl Ask<'_> {
         if self.passed.contains(&position) {
             return false;
         }
+        let free = || !self.tried.contains(&endpoint.member.address) && self.field.has_place(endpoint);
         if self.tally.panic() {
-            return !endpoint.withdrawn() && !self.tried.contains(&endpoint.member.address);
+            return !endpoint.withdrawn() && free();
         }
         if self.sure && !endpoint.state.is_sure() {
             return false;
         }
         if endpoint.available() {
-            return !self.tried.contains(&endpoint.member.address);
+            return free();
         }
         // A surprise: others near it may have gone too, and the mode may be about to change.
         self.field.census.correct(position, |position| self.field.sight(position));

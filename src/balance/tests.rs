@@ -350,3 +350,23 @@ fn a_second_try_goes_to_who_has_not_failed_if_there_is_one() {
         (0..100).for_each(|_| assert_ne!(again(), Some(5), "nobody's second try is a trial"));
     }
 }
+
+#[test]
+fn full_endpoints_get_nothing_and_are_not_down() {
+    for policy in [Policy::RoundRobin, Policy::Random, Policy::LeastRequest, Policy::RingHash, Policy::Maglev]
+    {
+        let balancer = Balancer::new(policy, endpoints(&[1, 1, 1])).limited(Some(2));
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut leases = Vec::new();
+        for key in 0..6 {
+            assert!(!balancer.full() || key >= 2);
+            let choice = balancer.pick(Some(key), &[], &mut rng).unwrap();
+            assert!(!choice.panic && !choice.none);
+            leases.push(balancer.endpoints()[choice.index].state.lease());
+        }
+        assert!(balancer.endpoints().iter().all(|e| e.state.in_flight() == 2), "{policy:?}");
+        assert!(balancer.pick(Some(1), &[], &mut rng).is_none() && balancer.full());
+        leases.pop();
+        assert!(balancer.pick(Some(1), &[], &mut rng).is_some());
+    }
+}

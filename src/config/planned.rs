@@ -18,11 +18,6 @@ pub struct Planned {
 
 /// Every such key.
 pub const PLANNED: &[Planned] = &[
-    row("routes[].retry", "on", ONLY_CONNECT),
-    row("routes[].retry", "per_try_timeout", "the route's `timeout` covers all tries"),
-    row("routes[].retry", "backoff", ONLY_CONNECT),
-    row("routes[].retry", "budget", ONLY_CONNECT),
-    row("clusters.*", "circuit_breaker", "leave it out; the number of requests is not bounded"),
     row("clusters.*", "protocol", "leave it out; endpoints are spoken to in HTTP/1.1"),
     row("clusters.*", "tls", "leave it out; endpoints are spoken to in clear"),
     row("clusters.*", "failover", "leave it out; a route has one cluster"),
@@ -39,9 +34,6 @@ pub const PLANNED: &[Planned] = &[
     row("", "register", "register the proxy with a service file of the Consul agent"),
     row("", "tracing", "leave it out; `x-request-id` ties log lines together"),
 ];
-
-const ONLY_CONNECT: &str = "only `attempts` is served: a connect failure, and for idempotent methods a reset \
-                            before the response, is tried once more on another endpoint";
 
 const OTHER_SOURCE: &str = "use `consul`, `static` or `dns`";
 

@@ -11,6 +11,7 @@ mod consul;
 mod health;
 mod mirror;
 mod outlier;
+mod retry;
 mod route;
 mod split;
 

@@ -4,11 +4,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+/// So many retries can be saved up for, or as many as there are requests on their way if these are
+/// more: an endpoint that dies takes no more of them with it.
+const SAVED: u32 = 100;
+
+/// How many requests pay for a retry by default.
+const SHARE: u32 = 5;
+
 /// The live state of one cluster.
 #[derive(Debug, Default)]
 pub struct Pool {
     requests: AtomicU32,
     retries: AtomicU32,
+    /// Requests that pause before another try, so have no connection.
+    waiting: AtomicU32,
+    /// Requests that were let in and not spent on retries; see [`Pool::spend`].
+    saved: AtomicU32,
     ejected: AtomicU32,
 }
 
@@ -23,6 +34,7 @@ pub struct Permit {
 enum What {
     Request,
     Retry,
+    Wait,
 }
 
 // === impl Pool ===
@@ -38,6 +50,12 @@ impl Pool {
         self.retries.load(Relaxed)
     }
 
+    /// Connections in use: a request on its way has one, unless it waits for its next try. (Derived, so
+    /// that a request counts in one place and not in two.)
+    pub fn connections(&self) -> u32 {
+        self.requests().saturating_sub(self.waiting.load(Relaxed))
+    }
+
     /// Endpoints that are ejected.
     pub fn ejected(&self) -> u32 {
         self.ejected.load(Relaxed)
@@ -45,12 +63,29 @@ impl Pool {
 
     /// Counts a request in, if fewer than `limit` are. None: the limit is reached.
     pub fn request(self: &Arc<Self>, limit: u32) -> Option<Permit> {
-        take(&self.requests, limit).then(|| Permit { pool: self.clone(), what: What::Request })
+        let before = take(&self.requests, limit)?;
+        // As a rule it is full, and so only read.
+        if self.saved.load(Relaxed) < before.max(SAVED).saturating_mul(SHARE) {
+            self.saved.fetch_add(1, Relaxed);
+        }
+        Some(Permit { pool: self.clone(), what: What::Request })
+    }
+
+    /// Pays for a try after the first with so many of the requests that were let in. False: there are
+    /// not as many.
+    pub fn spend(&self, requests: u32) -> bool {
+        self.saved.fetch_update(Relaxed, Relaxed, |saved| saved.checked_sub(requests)).is_ok()
     }
 
     /// Counts a try after the first in, if fewer than `limit` are.
     pub fn retry(self: &Arc<Self>, limit: u32) -> Option<Permit> {
-        take(&self.retries, limit).then(|| Permit { pool: self.clone(), what: What::Retry })
+        take(&self.retries, limit).map(|_| Permit { pool: self.clone(), what: What::Retry })
+    }
+
+    /// Says that a request has no connection until the permit is dropped.
+    pub fn wait(self: &Arc<Self>) -> Permit {
+        self.waiting.fetch_add(1, Relaxed);
+        Permit { pool: self.clone(), what: What::Wait }
     }
 
     /// Counts one more ejected endpoint, if `allowed` says so of the number before. Two that race for
@@ -71,8 +106,9 @@ impl Pool {
     }
 }
 
-fn take(counter: &AtomicU32, limit: u32) -> bool {
-    counter.fetch_update(Relaxed, Relaxed, |count| (count < limit).then(|| count + 1)).is_ok()
+/// Counts one in. The count before; None: the limit is reached.
+fn take(counter: &AtomicU32, limit: u32) -> Option<u32> {
+    counter.fetch_update(Relaxed, Relaxed, |count| (count < limit).then(|| count + 1)).ok()
 }
 
 // === impl Permit ===
@@ -82,6 +118,7 @@ impl Drop for Permit {
         let counter = match self.what {
             What::Request => &self.pool.requests,
             What::Retry => &self.pool.retries,
+            What::Wait => &self.pool.waiting,
         };
         counter.fetch_sub(1, Relaxed);
     }
@@ -100,6 +137,30 @@ mod tests {
         drop(one);
         assert_eq!(pool.requests(), 1);
         assert!(pool.request(2).is_some() && pool.retry(0).is_none());
+    }
+
+    #[test]
+    fn a_request_that_waits_has_no_connection() {
+        let pool = Arc::new(Pool::default());
+        let _request = pool.request(1);
+        assert_eq!(pool.connections(), 1);
+        let wait = pool.wait();
+        assert_eq!((pool.connections(), pool.requests()), (0, 1));
+        drop(wait);
+        assert_eq!(pool.connections(), 1);
+    }
+
+    #[test]
+    fn requests_save_for_retries() {
+        let pool = Arc::new(Pool::default());
+        for _ in 0..9 {
+            drop(pool.request(1));
+        }
+        assert!(pool.spend(5) && !pool.spend(5) && pool.spend(4) && !pool.spend(1));
+        for _ in 0..10_000 {
+            drop(pool.request(1));
+        }
+        assert!(pool.spend(SAVED * SHARE) && !pool.spend(1), "no more is saved");
     }
 
     #[test]

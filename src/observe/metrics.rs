@@ -11,6 +11,7 @@
 //! would share one counter, and each of their series carries its own copy of name and help. The
 //! crate does the unlabelled families, `process_*`, and the encoding of both.
 
+pub mod breaker;
 pub mod health;
 pub mod histogram;
 pub mod mirror;
@@ -28,12 +29,14 @@ use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use self::breaker::Rejected;
 use self::mirror::Mirrors;
 use self::outlier::Outliers;
 use self::route::Routes;
 use self::series::Family;
 use self::text::Text;
 
+pub use self::breaker::Bound;
 pub use self::health::HealthMetrics;
 pub use self::histogram::BUCKETS;
 pub use self::mirror::MirrorMetrics;
@@ -60,15 +63,21 @@ pub struct Metrics {
     assignments: Family,
     outliers: Outliers,
     health_checks: Family,
+    crossings: Family,
+    rejected: Family,
 }
 
 /// What a request adds to for its cluster.
 #[derive(Clone, Debug)]
 pub struct ClusterMetrics {
-    /// Attempts after the first that got an answer.
+    /// Tries after the first that got an answer which is no reason for another.
     pub retry_success: Counter,
-    /// Attempts after the first that failed too.
+    /// Tries after the first that failed too.
     pub retry_failure: Counter,
+    /// Tries that were due, and not made because too many others were on their way.
+    pub retry_budget: Counter,
+    /// What the circuit breaker turned away.
+    pub rejected: Rejected,
     /// Picks in panic mode: under half of the endpoints were available, so all were used.
     pub panic: Counter,
     /// Connections to endpoints that could not be opened.
@@ -111,7 +120,7 @@ impl Metrics {
             ),
             retries: Family::new(
                 "tidegate_retries_total",
-                "Attempts after the first.",
+                "Tries after the first; `budget` are those that were not made because of it.",
                 &["cluster", "result"],
             ),
             panic: Family::new(
@@ -127,6 +136,8 @@ impl Metrics {
             assignments: split::assignments(),
             outliers: Outliers::default(),
             health_checks: health::checks(),
+            crossings: split::crossings(),
+            rejected: breaker::family(),
             registry,
         };
         metrics.start()?;
@@ -155,6 +166,8 @@ impl Metrics {
         ClusterMetrics {
             retry_success: self.retries.counter(&[name, "success"]),
             retry_failure: self.retries.counter(&[name, "failure"]),
+            retry_budget: self.retries.counter(&[name, "budget"]),
+            rejected: self.rejected(name),
             panic: self.panic.counter(&[name]),
             connect_failures: self.connect_failures.counter(&[name]),
         }
@@ -197,7 +210,10 @@ impl Metrics {
     pub fn sweep(&self) {
         self.routes.sweep();
         self.mirrors.sweep();
-        for family in [&self.retries, &self.panic, &self.connect_failures, &self.assignments] {
+        for family in [&self.retries, &self.panic, &self.connect_failures, &self.rejected] {
+            family.sweep();
+        }
+        for family in [&self.assignments, &self.crossings] {
             family.sweep();
         }
         self.outliers.families().for_each(Family::sweep);
@@ -220,6 +236,9 @@ impl Metrics {
         self.assignments.render(&mut text);
         self.outliers.families().for_each(|family| family.render(&mut text));
         self.health_checks.render(&mut text);
+        for family in [&self.rejected, &self.assignments, &self.crossings] {
+            family.render(&mut text);
+        }
         scrape.render(&mut text);
         text.into_bytes()
     }

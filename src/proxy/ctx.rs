@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::endpoint::Lease;
 use crate::filter::Memory;
 use crate::observe::Flag;
-use crate::proxy::mirror;
+use crate::proxy::{mirror, retry};
 use crate::snapshot::table::Forward;
 use crate::snapshot::{Action, Route, Snapshot, Target};
 use crate::split::{Excluded, Reason, Variant};
@@ -49,6 +49,8 @@ pub struct RequestCtx {
     pub(crate) tried: Vec<SocketAddr>,
     /// connect: tries so far.
     pub(crate) attempts: u32,
+    /// connect, retry: its places in the cluster's counts, and the next try.
+    pub(crate) tries: retry::Tries,
     /// connect: when the last try began.
     pub(crate) attempt_start: Option<Instant>,
     /// connect: the last failure was on a pooled connection, which says nothing of the endpoint.
@@ -99,6 +101,7 @@ impl RequestCtx {
             endpoint: None,
             tried: Vec::new(),
             attempts: 0,
+            tries: retry::Tries::default(),
             attempt_start: None,
             stale_connection: false,
             mirror: mirror::Stage::default(),

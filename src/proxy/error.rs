@@ -3,6 +3,7 @@
 //! | what | status | flag |
 //! |---|---|---|
 //! | no usable endpoint | 503 | UH |
+//! | a limit of the circuit breaker | 503, with [`OVERLOADED`] | UO |
 //! | connection not opened | 503 | UF |
 //! | no answer in time | 504 | UT |
 //! | endpoint closed or reset | 502 | UC |
@@ -22,6 +23,9 @@ use crate::proxy::ctx::RequestCtx;
 /// What a client that went away is logged as; nginx's number.
 const CLIENT_GONE: u16 = 499;
 
+/// Tells the client, and proxies in front, that the request was turned away and has reached nobody.
+const OVERLOADED: &str = "x-tidegate-overloaded";
+
 /// Answers for a request that failed for good.
 pub(crate) async fn answer(session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
     let (status, flag) = judge(error, ctx.flag);
@@ -35,7 +39,7 @@ pub(crate) async fn answer(session: &mut Session, error: &Error, ctx: &mut Reque
         session.set_keepalive(None);
         ctx.status = Some(status);
         // A failure to write means that the client has gone; its request is logged all the same.
-        let _ = local(session, status, reason(status, flag)).await;
+        let _ = write(session, status, reason(status, flag), flag == Some(Flag::UO)).await;
     }
     FailToProxy { error_code: status, can_reuse_downstream: false }
 }
@@ -76,6 +80,7 @@ fn judge(error: &Error, noted: Option<Flag>) -> (u16, Option<Flag>) {
 /// What the client is told: enough to know whom to ask, nothing of the inside.
 fn reason(status: u16, flag: Option<Flag>) -> &'static str {
     match (status, flag) {
+        (_, Some(Flag::UO)) => "upstream overloaded",
         (_, Some(Flag::UH)) => "no healthy upstream",
         (_, Some(Flag::UF)) => "upstream connection failed",
         (_, Some(Flag::UT)) => "upstream did not answer in time",
@@ -89,7 +94,14 @@ fn reason(status: u16, flag: Option<Flag>) -> &'static str {
 
 /// Writes a short answer of our own.
 pub(crate) async fn local(session: &mut Session, status: u16, what: &'static str) -> Result<()> {
-    let mut header = ResponseHeader::build(status, Some(3))?;
+    write(session, status, what, false).await
+}
+
+async fn write(session: &mut Session, status: u16, what: &'static str, overloaded: bool) -> Result<()> {
+    let mut header = ResponseHeader::build(status, Some(4))?;
+    if overloaded {
+        header.insert_header(OVERLOADED, "true")?;
+    }
     header.insert_header(header::CONTENT_TYPE, "text/plain; charset=utf-8")?;
     header.insert_header(header::CACHE_CONTROL, "no-store")?;
     send(session, header, Bytes::from(format!("{what}\n"))).await

@@ -20,6 +20,7 @@ impl Proxy {
         }
         let duration = now().saturating_duration_since(ctx.start).as_secs_f64();
         outcome::ended(ctx);
+        ctx.tries.end();
         ctx.in_flight = None;
         let Some(snapshot) = &ctx.snapshot else { return };
         let written = session.response_written().map(|header| header.status.as_u16());
@@ -33,10 +34,11 @@ impl Proxy {
         if let Some(cluster) = cluster
             && ctx.attempts > 1
         {
-            let failed = matches!(ctx.flag, Some(Flag::UF | Flag::UC | Flag::UT | Flag::UH));
+            // The last one; those before it failed, and were counted as the next was planned.
+            let failed = ctx.tries.failed || matches!(ctx.flag, Some(Flag::UF | Flag::UC | Flag::UT));
             let counter =
                 if failed { &cluster.metrics.retry_failure } else { &cluster.metrics.retry_success };
-            counter.inc_by(u64::from(ctx.attempts - 1));
+            counter.inc();
         }
         if !snapshot.access_log.enabled() {
             return;

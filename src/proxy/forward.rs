@@ -14,7 +14,7 @@ use crate::proxy::ctx::RequestCtx;
 use crate::proxy::{mirror, tap, variant};
 
 /// Headers by which a client could pretend to be a proxy, or a copy.
-const PRETENSIONS: [&str; 7] = [
+const PRETENSIONS: [&str; 8] = [
     "forwarded",
     "x-forwarded-host",
     "x-forwarded-port",
@@ -22,7 +22,11 @@ const PRETENSIONS: [&str; 7] = [
     "x-real-ip",
     "x-tidegate-variant",
     mirror::MARK,
+    ATTEMPTS,
 ];
+
+/// Tells the endpoint of a try after the first which one it is.
+const ATTEMPTS: &str = "x-tidegate-attempts";
 
 /// Turns the client's request into the endpoint's.
 pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
@@ -50,6 +54,9 @@ pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &Requ
     }
     if let Some(variant) = ctx.variant() {
         request.insert_header(variant::VARIANT.as_str(), variant.header.clone())?;
+    }
+    if ctx.attempts > 1 {
+        request.insert_header(ATTEMPTS, HeaderValue::from(ctx.attempts))?;
     }
     origin_form(request);
     join_cookies(request)?;

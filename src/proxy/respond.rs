@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 use crate::filter::{Exchange, Memory};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
-use crate::proxy::{hop, outcome, tap, variant};
+use crate::proxy::{hop, outcome, retry, tap, variant};
 use crate::snapshot::{Action, Route};
 
 /// A header that took more than this part of the time left is late. The body's read timeout is the
@@ -31,12 +31,15 @@ pub(crate) fn header(
     if status < 200 && status != 101 {
         return Ok(());
     }
+    outcome::answered(ctx, status);
+    if status != 101 {
+        retry::answered(session, response, ctx)?;
+    }
     if ctx.ttfb.is_none()
         && let Some(start) = ctx.attempt_start
     {
         ctx.ttfb = Some(now().saturating_duration_since(start).as_secs_f64());
     }
-    outcome::answered(ctx, status);
     // An answer after a failed try is the endpoint's own.
     ctx.flag = None;
     if status == 101 {

@@ -6,7 +6,9 @@
 //!
 //! [`pick`] runs for each try. A variant can't serve if its cluster has no usable endpoint left for
 //! this request, or none that is available at all: a cluster of its own would turn to panic mode then,
-//! but here another variant is there to take over. Where none of the others can serve either, the
+//! but here another variant is there to take over. A cluster whose endpoints are merely full is not
+//! left: overload of one variant must not change who sees which. A route may keep the tries after the
+//! first in their variant (`other_variant: false`); the others are counted when they cross. Where none of the others can serve either, the
 //! first variant's panic mode is the last resort, as it is without a split. Under
 //! `on_unhealthy: fail` nothing takes over and there is no panic mode with nobody available: the
 //! operator has asked to see the failure.
@@ -18,6 +20,7 @@ use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
 
 use crate::balance::Choice;
+use crate::cluster::Cluster;
 use crate::config::live::OnUnhealthy;
 use crate::observe::metrics::RouteMetrics;
 use crate::proxy::ctx::{Assigned, RequestCtx};
@@ -49,10 +52,19 @@ pub(super) fn pick(
     rng: &mut fastrand::Rng,
 ) -> Option<Choice> {
     let choice = endpoint(session, ctx, rng);
-    let Some((split, weights)) = split_of(ctx, snapshot) else { return choice };
+    let Some((split, weights)) = split_of(ctx, snapshot) else {
+        return choice.or_else(|| same(session, ctx, rng));
+    };
     let serves = |choice: &Choice| !choice.none;
-    if choice.as_ref().is_some_and(serves) || split.on_unhealthy == OnUnhealthy::Fail {
-        return choice.filter(serves);
+    if split.on_unhealthy == OnUnhealthy::Fail {
+        return choice.or_else(|| same(session, ctx, rng)).filter(serves);
+    }
+    let stays = ctx.attempts > 0 && ctx.forward().is_some_and(|forward| !forward.retry.other_variant);
+    if choice.as_ref().is_some_and(serves) || stays {
+        return choice.or_else(|| same(session, ctx, rng));
+    }
+    if choice.is_none() && ctx.cluster().is_some_and(|cluster| cluster.full()) {
+        return None;
     }
     let mut last_resort = (ctx.variant, ctx.cluster, choice);
     while shift(session, ctx, split, weights, rng) {
@@ -65,16 +77,43 @@ pub(super) fn pick(
         }
     }
     (ctx.variant, ctx.cluster, _) = last_resort;
-    last_resort.2
+    last_resort.2.or_else(|| same(session, ctx, rng))
+}
+
+/// Picks again in the cluster in use, after a pause.
+pub(super) fn settle(session: &Session, ctx: &RequestCtx, rng: &mut fastrand::Rng) -> Option<Choice> {
+    endpoint(session, ctx, rng).or_else(|| same(session, ctx, rng))
+}
+
+/// Where nobody else is left, but the last try got an answer: any endpoint, tried or not.
+fn same(session: &Session, ctx: &RequestCtx, rng: &mut fastrand::Rng) -> Option<Choice> {
+    // A try of nobody makes it a second one, which takes no turn from the first tries'.
+    let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+    let cluster = ctx.cluster().filter(|_| ctx.tries.answered)?;
+    cluster.pick(key(session, cluster), &[nobody], rng)
+}
+
+/// Counts a try after the first that leaves the variant `from`.
+pub(super) fn count_crossing(ctx: &RequestCtx, from: Option<Assigned>) {
+    if let Some((from, to)) = from.zip(ctx.variant)
+        && from.index != to.index
+        && let Some(route) = ctx.route()
+    {
+        route.variants[from.index].crossings[to.index].inc();
+    }
 }
 
 /// Picks an endpoint of the cluster in use.
 fn endpoint(session: &Session, ctx: &RequestCtx, rng: &mut fastrand::Rng) -> Option<Choice> {
     let cluster = ctx.cluster()?;
-    let request = session.req_header();
-    let key = cluster.hash.key(&request.headers, request.uri.query(), source(session));
+    let key = key(session, cluster);
     let choice = cluster.pick(key, &ctx.tried, rng);
     if choice.is_none() && ctx.stale_connection { cluster.pick(key, &[], rng) } else { choice }
+}
+
+fn key(session: &Session, cluster: &Cluster) -> Option<u64> {
+    let request = session.req_header();
+    cluster.hash.key(&request.headers, request.uri.query(), source(session))
 }
 
 /// Turns to the next variant. False: there is none.

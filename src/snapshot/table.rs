@@ -12,6 +12,7 @@ use crate::filter::redirect::Redirect;
 use crate::filter::respond::Respond;
 use crate::filter::rewrite::Rewrite;
 use crate::observe::metrics::{Counter, RouteMetrics};
+use crate::retry::Retry;
 use crate::route::Router;
 use crate::snapshot::compile::Surroundings;
 use crate::snapshot::mirror::Mirror;
@@ -22,9 +23,6 @@ pub const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A stream that stands still, where the route says nothing.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// Tries in all, where the route says nothing.
-pub const ATTEMPTS: u8 = 2;
 
 /// All routes.
 #[derive(Debug)]
@@ -58,6 +56,8 @@ pub struct VariantMetrics {
     pub requests: RouteMetrics,
     /// Requests that were given this variant, in the order of [`Reason::ALL`].
     pub assigned: [Counter; Reason::ALL.len()],
+    /// Retries that left it, by the index of the variant they went to.
+    pub crossings: Box<[Counter]>,
 }
 
 /// What a route does with a request.
@@ -81,8 +81,8 @@ pub struct Forward {
     pub timeout: Option<Duration>,
     /// None: no limit.
     pub idle_timeout: Option<Duration>,
-    /// Tries in all.
-    pub attempts: u8,
+    /// When it is tried again.
+    pub retry: Retry,
     /// Who gets copies of the requests.
     pub mirror: Option<Mirror>,
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::live::{CircuitBreaker, HealthCheck, OutlierDetection};
-use crate::config::value::{Name, Span};
+use crate::config::value::Span;
 
 /// A set of endpoints that requests are balanced over. Exactly one of `consul`, `static`, `dns`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -28,8 +28,6 @@ pub struct Cluster {
     pub outlier_detection: Option<OutlierDetection>,
     /// How much the cluster is asked for at once.
     pub circuit_breaker: CircuitBreaker,
-    /// Clusters that take over while this one has too few endpoints, in this order.
-    pub failover: Vec<Name>,
     /// How long a TCP connection to an endpoint may take to open. Default 2s.
     pub connect_timeout: Option<Span>,
 }
@@ -110,18 +108,6 @@ pub struct LoadBalancing {
     /// For `round_robin` and `least_request`: how long a new or recovered endpoint takes to its full
     /// share. Default: none.
     pub slow_start: Option<Span>,
-    /// Whether endpoints of this node's own zone or datacenter are preferred.
-    pub locality: Option<Locality>,
-}
-
-/// Where this node is, so that nearer endpoints are preferred.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Locality {
-    /// Endpoints of this Consul datacenter are near.
-    pub datacenter: Option<String>,
-    /// Endpoints whose meta `zone` is this are near.
-    pub zone: Option<String>,
 }
 
 /// The balancing policies. All respect weights.

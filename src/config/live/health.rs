@@ -127,12 +127,13 @@ pub struct FailurePercentage {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CircuitBreaker {
-    /// Connections in use.
+    /// Connections in use. One that waits in the pool for the next request is not in use.
     pub max_connections: u32,
     /// Requests on their way.
     pub max_requests: u32,
-    /// Tries after the first on their way, where the route has no budget.
-    pub max_retries: u32,
+    /// Tries after the first on their way, of routes without a `retry.budget`. Default: none, the
+    /// default budget holds.
+    pub max_retries: Option<u32>,
     /// Requests on their way to one endpoint. Default: no limit.
     pub max_requests_per_endpoint: Option<u32>,
 }
@@ -191,7 +192,7 @@ impl Default for FailurePercentage {
 
 impl Default for CircuitBreaker {
     fn default() -> Self {
-        Self { max_connections: 1024, max_requests: 1024, max_retries: 3, max_requests_per_endpoint: None }
+        Self { max_connections: 1024, max_requests: 1024, max_retries: None, max_requests_per_endpoint: None }
     }
 }
 

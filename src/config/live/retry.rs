@@ -12,20 +12,24 @@ pub struct Retry {
     /// Tries in all, the first included: 1 to 10.
     #[schemars(range(min = 1, max = 10))]
     pub attempts: u8,
-    /// What another try is made for.
+    /// What another try is made for. A list takes the place of the default one, so name
+    /// `connect_failure` and `reset` too if they shall stay.
     pub on: Vec<RetryOn>,
     /// How long one try may take until the answer's header. Default: what is left of `timeout`.
     pub per_try_timeout: Option<Span>,
     /// The pause before another try.
     pub backoff: Backoff,
-    /// How many tries after the first the cluster takes at once. Default: 20 percent, at least 3.
-    pub budget: Budget,
-    /// Whether an answer's `retry-after` (in seconds, at most 10) is waited for instead of the back-off.
+    /// How many tries after the first the cluster takes at once. Default: what its
+    /// `circuit_breaker.max_retries` says, and without one 20 percent, at least 3.
+    pub budget: Option<Budget>,
+    /// Whether an answer's `retry-after` is waited for, in seconds. An answer that asks for more than
+    /// 10, or for more than is left of `timeout`, goes to the client.
     pub respect_retry_after: bool,
     /// Whether requests that are not idempotent are repeated too, although the endpoint may have
     /// acted on them.
     pub non_idempotent: bool,
-    /// Whether a request of a split may be tried in another variant when its own has nobody left.
+    /// Whether a request of a split may be tried again in another variant when its own has nobody
+    /// left.
     pub other_variant: bool,
 }
 
@@ -56,14 +60,16 @@ pub struct Backoff {
     pub max: Span,
 }
 
-/// Tries after the first that a cluster takes at once, so that retries do not crush what is left of it.
+/// Tries after the first that a cluster takes, so that retries do not crush what is left of it. Those
+/// for a connection that could not be opened are not counted: they load nobody.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Budget {
-    /// Of the requests on their way.
+    /// Of the requests: of those on their way, and of those before, which save up for moments when many
+    /// fail together.
     #[schemars(range(min = 0, max = 100))]
     pub percent: u8,
-    /// But always so many.
+    /// But always so many at once.
     pub min: u32,
 }
 
@@ -76,7 +82,7 @@ impl Default for Retry {
             on: vec![RetryOn::ConnectFailure, RetryOn::Reset],
             per_try_timeout: None,
             backoff: Backoff::default(),
-            budget: Budget::default(),
+            budget: None,
             respect_retry_after: false,
             non_idempotent: false,
             other_variant: true,

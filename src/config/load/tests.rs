@@ -257,7 +257,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("srv: true", "srv: true, port"),
     ("address: 10.0.0.7:80", "address: ten:80"),
     ("cluster: web-v2", "cluster: web-v9"),
-    ("retry: { attempts: 2 }", "retry: { attempts: 9 }"),
+    ("retry: { attempts: 2 }", "retry: { attempts: 11 }"),
     ("methods: [ GET, POST, DELETE ]", "methods: { GET: 1 }"),
     ("status: 308", "status: 200"),
     ("retry-after: \"60\"", "retry-after: 60"),

@@ -21,6 +21,7 @@ pub(super) fn check(clusters: &BTreeMap<Name, Cluster>, problems: &mut Vec<Probl
         if let Some(rules) = &cluster.outlier_detection {
             outlier::check(&format!("{path}.outlier_detection"), rules, problems);
         }
+        super::retry::breaker(&format!("{path}.circuit_breaker"), &cluster.circuit_breaker, problems);
         if let Some(timeout) = cluster.connect_timeout {
             let path = format!("{path}.connect_timeout");
             within(&path, timeout, Span::millis(1), Span::secs(300), problems);

@@ -146,10 +146,8 @@ fn forwarding(path: &str, route: &Route, problems: &mut Vec<Problem>) {
         let problem = Problem::new(format!("{path}.{key}"), what);
         problems.push(problem.hint("nothing goes upstream; leave it out"));
     }
-    if let Some(retry) = route.retry.as_ref().filter(|r| !(1..=2).contains(&r.attempts)) {
-        let what = format!("{} attempts are not served by this version", retry.attempts);
-        let problem = Problem::new(format!("{path}.retry.attempts"), what);
-        problems.push(problem.hint("1: no second try; 2: one more, on another endpoint"));
+    if let Some(retry) = &route.retry {
+        super::retry::check(&format!("{path}.retry"), retry, route, problems);
     }
     if let Some(rewrite) = &route.rewrite {
         self::rewrite(&format!("{path}.rewrite"), rewrite, &route.r#match, problems);

@@ -55,6 +55,26 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    /// The counters of the retries that left a variant, in the order of `others`. Zeros of a variant
+    /// with itself are not shown.
+    pub fn crossings(&self, route: &str, from: &str, others: &[&str]) -> Box<[Counter]> {
+        let counter = |to: &&str| {
+            if *to == from { Counter::default() } else { self.crossings.counter(&[route, from, to]) }
+        };
+        others.iter().map(counter).collect()
+    }
+}
+
+/// The family that [`Metrics::crossings`] counts into.
+pub(super) fn crossings() -> Family {
+    Family::new(
+        "tidegate_split_crossings_total",
+        "Tries after the first that went to another variant than the try before.",
+        &["route", "from", "to"],
+    )
+}
+
 /// The family that [`Metrics::split`] counts into.
 pub(super) fn assignments() -> Family {
     Family::new(

@@ -11,12 +11,11 @@ use crate::filter::headers::Edits;
 use crate::filter::redirect::Redirect;
 use crate::filter::respond::Respond;
 use crate::filter::rewrite::Rewrite;
+use crate::retry::Retry;
 use crate::route::Router;
 use crate::snapshot::compile::Surroundings;
 use crate::snapshot::mirror::Mirror;
-use crate::snapshot::table::{
-    ATTEMPTS, Action, Forward, IDLE_TIMEOUT, Route, TIMEOUT, Table, Target, VariantMetrics,
-};
+use crate::snapshot::table::{Action, Forward, IDLE_TIMEOUT, Route, TIMEOUT, Table, Target, VariantMetrics};
 use crate::split::{Reason, Split};
 
 /// The parts of a route that can be wrong, compiled; metrics are resolved only once all routes are
@@ -99,7 +98,7 @@ fn forward(
                 request_headers,
                 timeout,
                 idle_timeout: limit(route.idle_timeout, IDLE_TIMEOUT),
-                attempts: route.retry.as_ref().map_or(ATTEMPTS, |retry| retry.attempts.max(1)),
+                retry: Retry::compile(route.retry.as_ref()),
                 mirror,
             })
         }
@@ -140,6 +139,12 @@ pub(super) fn finish(router: Router, drafts: Vec<Draft<'_>>, live: &Live, around
         let metrics = |cluster: &str, variant: &str| {
             around.metrics.route(&listeners, route.name.as_str(), cluster, variant)
         };
+        let names: Vec<_> = route
+            .split
+            .iter()
+            .flat_map(|split| &split.variants)
+            .map(|variant| variant.name.as_str())
+            .collect();
         let variants = route.split.iter().flat_map(|split| &split.variants).map(|variant| VariantMetrics {
             requests: metrics(variant.cluster.as_str(), variant.name.as_str()),
             assigned: around.metrics.split(
@@ -147,6 +152,7 @@ pub(super) fn finish(router: Router, drafts: Vec<Draft<'_>>, live: &Live, around
                 variant.name.as_str(),
                 Reason::ALL.map(Reason::as_str),
             ),
+            crossings: around.metrics.crossings(route.name.as_str(), variant.name.as_str(), &names),
         });
         Route {
             name: route.name.clone(),
