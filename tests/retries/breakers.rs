@@ -1,6 +1,8 @@
 //! What a circuit breaker turns away, at once, and what it does not.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{ask, rejected, to};
 use crate::support::{Backend, Fault, Tidegate, TidegateProcess, http, until};

@@ -1,5 +1,7 @@
 //! A POST that may have arrived is never sent twice.
 
+#![allow(clippy::disallowed_types, reason = "locks of test servers, never held over an await")]
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
