@@ -213,11 +213,10 @@ impl Metrics {
         for family in [&self.retries, &self.panic, &self.connect_failures, &self.rejected] {
             family.sweep();
         }
-        for family in [&self.assignments, &self.crossings] {
+        for family in [&self.assignments, &self.crossings, &self.health_checks] {
             family.sweep();
         }
         self.outliers.families().for_each(Family::sweep);
-        self.health_checks.sweep();
     }
 
     /// Everything in the Prometheus text format (version 0.0.4). `scrape` brings the facts that are
@@ -233,10 +232,8 @@ impl Metrics {
         for family in [&self.reloads, &self.invalid, &self.retries, &self.panic, &self.connect_failures] {
             family.render(&mut text);
         }
-        self.assignments.render(&mut text);
         self.outliers.families().for_each(|family| family.render(&mut text));
-        self.health_checks.render(&mut text);
-        for family in [&self.rejected, &self.assignments, &self.crossings] {
+        for family in [&self.health_checks, &self.rejected, &self.assignments, &self.crossings] {
             family.render(&mut text);
         }
         scrape.render(&mut text);
