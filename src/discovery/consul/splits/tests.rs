@@ -315,6 +315,22 @@ async fn a_broken_document_is_mended_above_its_epoch() {
 }
 
 #[tokio::test]
+async fn a_document_that_cannot_be_served_is_mended_too() {
+    let (bed, fleet) = Bed::fleet().await;
+    bed.fake.set("p/shop", Some(r#"{"weights": {"a": 1, "nope": 2}, "epoch": 9}"#)).await;
+    let weights = [(name("a"), 70), (name("b"), 30)].into();
+    let known = Some(Amendment { weights, epoch: 3, ..Amendment::default() });
+    let change = Change { weights: Some([(name("b"), 40)].into()), known, ..Change::default() };
+    let strange = |said: &Amendment| match said.weights.contains_key("nope") {
+        true => vec![Problem::new("weights.nope", "unknown")],
+        false => vec![],
+    };
+    let written = fleet.set(&name("shop"), &change, &strange).await.unwrap();
+    assert_eq!(written.epoch, 10);
+    assert_eq!(written.amendment.weights, [(name("a"), 70), (name("b"), 40)].into());
+}
+
+#[tokio::test]
 async fn no_write_is_sent_twice() {
     let (bed, fleet) = Bed::fleet().await;
     let puts = async || bed.fake.requests().await.iter().filter(|line| line.starts_with("put")).count();
