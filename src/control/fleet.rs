@@ -7,12 +7,14 @@
 mod heard;
 mod set;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use crate::config::Name;
 use crate::config::live::Live;
 use crate::consul::from_environment;
 use crate::control::Inbox;
@@ -23,8 +25,9 @@ use crate::split::{Amendment, Standing};
 pub use self::heard::{Heard, Status};
 pub use self::set::set;
 
-/// The documents that were good before this start, by route, and where they came from.
-pub type Known = Option<(String, std::collections::BTreeMap<crate::config::Name, Amendment>)>;
+/// The documents that were good before this start with their indexes, by route, and where they came
+/// from.
+pub type Known = Option<(String, BTreeMap<Name, (Amendment, u64)>)>;
 
 /// The watch that runs.
 struct Watching {
@@ -72,8 +75,9 @@ fn reconcile(live: &Live, watching: &mut Option<Watching>, known: &mut Known, he
         let (stop, stopped) = watch::channel(false);
         let here = known.take().filter(|(from, _)| from == prefix.trim_matches('/'));
         let known = here.map(|(_, all)| all).unwrap_or_default().into_iter();
-        let known =
-            known.map(|(route, said)| (route, Document { modify_index: 0, outcome: Ok(said), kept: None }));
+        let known = known.map(|(route, (said, modify_index))| {
+            (route, Document { modify_index, outcome: Ok(said), kept: None })
+        });
         let task = tokio::spawn(splits::watch(setup.clone(), known.collect(), out, stopped));
         Watching { setup, events, stop, _task: task }
     });

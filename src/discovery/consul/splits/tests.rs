@@ -225,7 +225,7 @@ async fn a_document_that_cannot_be_read_disables_itself_only() {
     bed.until(|documents| documents.all[&name("shop")].outcome.is_err()).await;
     let shop = &bed.last.all[&name("shop")];
     let good = Amendment { epoch: 3, ..Amendment::default() };
-    let before = Standing { origin: Origin::ConsulKv, amendment: Some(good.clone()), problem: None };
+    let before = Standing { origin: Origin::ConsulKv, amendment: Some(good.clone()), ..Standing::default() };
     let standing = shop.standing(&before);
     assert_eq!(standing.amendment, Some(good));
     assert!(standing.problem.unwrap().starts_with("p/shop: "));
