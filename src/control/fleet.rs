@@ -32,6 +32,10 @@ pub type Known = Option<(String, BTreeMap<Name, (Amendment, u64)>)>;
 /// The watch that runs.
 struct Watching {
     setup: Setup,
+    /// Without slashes at its ends.
+    prefix: String,
+    /// What it told last: the watch that takes its place has to doubt the same documents.
+    last: BTreeMap<Name, Document>,
     events: mpsc::UnboundedReceiver<Event>,
     stop: watch::Sender<bool>,
     _task: JoinHandle<()>,
@@ -52,7 +56,12 @@ pub async fn follow(
         loop {
             tokio::select! {
                 changed = live.changed() => if changed.is_err() { return } else { break },
-                event = next(&mut watching) => tell(event, &now, &inbox, &heard),
+                event = next(&mut watching) => {
+                    if let (Event::Documents(documents), Some(watching)) = (&event, &mut watching) {
+                        watching.last.clone_from(&documents.all);
+                    }
+                    tell(event, &now, &inbox, &heard);
+                }
                 () = stopped(&mut stop) => return,
             }
         }
@@ -66,21 +75,29 @@ fn reconcile(live: &Live, watching: &mut Option<Watching>, known: &mut Known, he
     if watching.as_ref().map(|watching| &watching.setup) == wanted.as_ref().map(|(_, setup)| setup) {
         return;
     }
-    if let Some(old) = watching.take() {
+    let old = watching.take().map(|old| {
         old.stop.send_replace(true);
-    }
+        (old.prefix, old.last)
+    });
+    let mut before = old.or_else(|| known.take().map(|(prefix, all)| (prefix, documents(all))));
     heard.begin(wanted.as_ref().map(|(prefix, _)| prefix.as_str()));
     *watching = wanted.map(|(prefix, setup)| {
         let (out, events) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
-        let here = known.take().filter(|(from, _)| from == prefix.trim_matches('/'));
-        let known = here.map(|(_, all)| all).unwrap_or_default().into_iter();
-        let known = known.map(|(route, (said, modify_index))| {
-            (route, Document { modify_index, outcome: Ok(said), kept: None })
-        });
-        let task = tokio::spawn(splits::watch(setup.clone(), known.collect(), out, stopped));
-        Watching { setup, events, stop, _task: task }
+        let prefix = prefix.trim_matches('/').to_owned();
+        let last = before.take().filter(|(from, _)| *from == prefix).map(|(_, all)| all).unwrap_or_default();
+        let task = tokio::spawn(splits::watch(setup.clone(), last.clone(), out, stopped));
+        Watching { setup, prefix, last, events, stop, _task: task }
     });
+}
+
+/// As a watch takes them.
+fn documents(all: BTreeMap<Name, (Amendment, u64)>) -> BTreeMap<Name, Document> {
+    let each = all.into_iter();
+    each.map(|(route, (said, modify_index))| {
+        (route, Document { modify_index, outcome: Ok(said), kept: None })
+    })
+    .collect()
 }
 
 async fn next(watching: &mut Option<Watching>) -> Event {
@@ -112,5 +129,27 @@ fn tell(event: Event, live: &Live, inbox: &Inbox, heard: &Heard) {
                 inbox.no_documents(prefix);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn another_watch_of_the_folder_doubts_the_same_documents() {
+        let name: Name = "shop".parse().unwrap();
+        let mut known = Some(("p".to_owned(), [(name.clone(), (Amendment::default(), 35))].into()));
+        let (mut live, mut watching, heard) = (Live::default(), None, Heard::default());
+        // Nobody listens there.
+        live.consul.address = Some("127.0.0.1:1".into());
+        live.splits.consul_kv = Some("p/".into());
+        reconcile(&live, &mut watching, &mut known, &heard);
+        live.consul.wait.0 *= 2;
+        reconcile(&live, &mut watching, &mut known, &heard);
+        assert_eq!(watching.as_ref().unwrap().last[&name].modify_index, 35);
+        live.splits.consul_kv = Some("q".into());
+        reconcile(&live, &mut watching, &mut known, &heard);
+        assert!(watching.unwrap().last.is_empty());
     }
 }
