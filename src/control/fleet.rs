@@ -18,16 +18,17 @@ use crate::config::Name;
 use crate::config::live::Live;
 use crate::consul::from_environment;
 use crate::control::Inbox;
+use crate::control::ledger::Indexed;
 use crate::discovery::consul::splits::{self, Document, Documents, Event, Setup};
 use crate::discovery::{Stop, stopped};
-use crate::split::{Amendment, Standing};
+use crate::split::Standing;
 
 pub use self::heard::{Heard, Status};
 pub use self::set::set;
 
 /// The documents that were good before this start with their indexes, by route, and where they came
 /// from.
-pub type Known = Option<(String, BTreeMap<Name, (Amendment, u64)>)>;
+pub type Known = Option<(String, Indexed)>;
 
 /// The watch that runs.
 struct Watching {
@@ -92,7 +93,7 @@ fn reconcile(live: &Live, watching: &mut Option<Watching>, known: &mut Known, he
 }
 
 /// As a watch takes them.
-fn documents(all: BTreeMap<Name, (Amendment, u64)>) -> BTreeMap<Name, Document> {
+fn documents(all: Indexed) -> BTreeMap<Name, Document> {
     let each = all.into_iter();
     each.map(|(route, (said, modify_index))| {
         (route, Document { modify_index, outcome: Ok(said), kept: None })
@@ -135,6 +136,7 @@ fn tell(event: Event, live: &Live, inbox: &Inbox, heard: &Heard) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::split::Amendment;
 
     #[tokio::test]
     async fn another_watch_of_the_folder_doubts_the_same_documents() {

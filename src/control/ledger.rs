@@ -48,6 +48,9 @@ struct Fleet {
     problems: BTreeMap<Name, String>,
 }
 
+/// Amendments by route, with their indexes in the store that they come from. 0: not known.
+pub type Indexed = BTreeMap<Name, (Amendment, u64)>;
+
 /// What outlives the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
@@ -96,7 +99,7 @@ impl Ledger {
     }
 
     /// The last good documents of the fleet with their indexes, and the prefix that they come from.
-    pub fn known(&self) -> Option<(&str, BTreeMap<Name, (Amendment, u64)>)> {
+    pub fn known(&self) -> Option<(&str, Indexed)> {
         let index = |route: &Name| self.fleet.indexes.get(route).copied().unwrap_or_default();
         let good = self.fleet.good.iter();
         let good = good.map(|(route, said)| (route.clone(), (said.clone(), index(route)))).collect();

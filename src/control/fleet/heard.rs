@@ -84,7 +84,6 @@ impl Heard {
         })
     }
 
-    #[expect(clippy::disallowed_types, reason = "off the request path")]
     fn lock(&self) -> MutexGuard<'_, Record> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
