@@ -8,8 +8,8 @@ use crate::config::Name;
 use crate::consul::from_environment;
 use crate::control::weights::{Done, Refused, Request, Wish, find, judge};
 use crate::discovery::consul::splits::{Change, FleetError, Setup, Written};
-use crate::snapshot::Cell;
-use crate::split::Origin;
+use crate::snapshot::{Cell, Serving};
+use crate::split::{Amendment, Origin};
 
 /// How long a change that was written may take to come back.
 const BACK: Duration = Duration::from_secs(5);
@@ -38,12 +38,12 @@ pub async fn set(cell: &Cell, prefix: &str, request: Request, now: u64) -> Resul
         why: request.why.clone(),
         at: now,
         if_epoch: request.if_epoch,
-        known: serving.standing.amendment.clone(),
+        known: serving.standing.amendment.clone().map(|known| fitting(known, serving)),
     };
     let unusable = |why: String| Refused::Fleet { what: why };
     let setup = Setup::new(&snapshot.live.consul, prefix, &from_environment);
     let fleet = setup.fleet().map_err(|error| unusable(error.to_string()))?;
-    let check = |amendment: &crate::split::Amendment| amendment.problems(split, "weights");
+    let check = |amendment: &Amendment| amendment.problems(split, "weights");
     let written = fleet.set(&request.route, &change, &check).await.map_err(|error| match error {
         FleetError::Conflict { epoch } => {
             Refused::Stale { what: error.to_string(), generation: snapshot.generation, epoch }
@@ -52,6 +52,12 @@ pub async fn set(cell: &Cell, prefix: &str, request: Request, now: u64) -> Resul
         FleetError::Consul(_) | FleetError::Unsure(_) => unusable(error.to_string()),
     })?;
     Ok(served(cell, &request.route, &written).await)
+}
+
+/// Without the variants that the split has no more, which nobody could name a weight for.
+fn fitting(mut known: Amendment, serving: &Serving) -> Amendment {
+    known.weights.retain(|name, _| serving.variants.contains(name));
+    known
 }
 
 /// Waits until the document, or a newer one, serves.
