@@ -54,9 +54,14 @@ pub async fn follow(
     loop {
         let now = live.borrow_and_update().clone();
         reconcile(&now, &mut watching, &mut known, &heard);
-        loop {
+        let mut wait = true;
+        while wait {
             tokio::select! {
-                changed = live.changed() => if changed.is_err() { return } else { break },
+                changed = live.changed() => if changed.is_err() { return } else { wait = false },
+                // Consul has just answered somebody here: no reason to pause any longer.
+                () = heard.nudged() => if heard.failing() && let Some(watching) = &mut watching {
+                    watching.restart();
+                },
                 event = next(&mut watching) => {
                     if let (Event::Documents(documents), Some(watching)) = (&event, &mut watching) {
                         watching.last.clone_from(&documents.all);
@@ -80,16 +85,31 @@ fn reconcile(live: &Live, watching: &mut Option<Watching>, known: &mut Known, he
         old.stop.send_replace(true);
         (old.prefix, old.last)
     });
+    // What the watch before it told, or else what is on disk.
     let mut before = old.or_else(|| known.take().map(|(prefix, all)| (prefix, documents(all))));
     heard.begin(wanted.as_ref().map(|(prefix, _)| prefix.as_str()));
     *watching = wanted.map(|(prefix, setup)| {
-        let (out, events) = mpsc::unbounded_channel();
-        let (stop, stopped) = watch::channel(false);
         let prefix = prefix.trim_matches('/').to_owned();
         let last = before.take().filter(|(from, _)| *from == prefix).map(|(_, all)| all).unwrap_or_default();
-        let task = tokio::spawn(splits::watch(setup.clone(), last.clone(), out, stopped));
-        Watching { setup, prefix, last, events, stop, _task: task }
+        Watching::start(setup, prefix, last)
     });
+}
+
+// === impl Watching ===
+
+impl Watching {
+    fn start(setup: Setup, prefix: String, last: BTreeMap<Name, Document>) -> Self {
+        let (out, events) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(splits::watch(setup.clone(), last.clone(), out, stopped));
+        Self { setup, prefix, last, events, stop, _task: task }
+    }
+
+    /// Asks anew, at once.
+    fn restart(&mut self) {
+        self.stop.send_replace(true);
+        *self = Self::start(self.setup.clone(), self.prefix.clone(), self.last.clone());
+    }
 }
 
 /// As a watch takes them.

@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::config::Name;
 use crate::consul::from_environment;
+use crate::control::fleet::Heard;
 use crate::control::weights::{Done, Refused, Request, Wish, find, judge};
 use crate::discovery::consul::splits::{Change, FleetError, Setup, Written};
 use crate::snapshot::{Cell, Serving};
@@ -23,7 +24,13 @@ const LOOK: Duration = Duration::from_millis(2);
 /// # Errors
 ///
 /// Why nothing was written, or that nobody knows.
-pub async fn set(cell: &Cell, prefix: &str, request: Request, now: u64) -> Result<Done, Refused> {
+pub async fn set(
+    cell: &Cell,
+    heard: &Heard,
+    prefix: &str,
+    request: Request,
+    now: u64,
+) -> Result<Done, Refused> {
     let snapshot = cell.load();
     judge(&snapshot, &request, now)?;
     let (split, serving) = find(&snapshot, request.route.as_str())?;
@@ -51,6 +58,7 @@ pub async fn set(cell: &Cell, prefix: &str, request: Request, now: u64) -> Resul
         FleetError::Problems(problems) => Refused::Invalid(problems),
         FleetError::Consul(_) | FleetError::Unsure(_) => unusable(error.to_string()),
     })?;
+    heard.nudge();
     Ok(served(cell, &request.route, &written).await)
 }
 
