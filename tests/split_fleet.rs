@@ -94,7 +94,8 @@ async fn one_set_changes_the_whole_fleet_and_an_outage_changes_nothing() {
     }
     eprintln!("set on one node to served by the other: {}", figures(&times));
     times.sort();
-    assert!(times[times.len() / 2] < Duration::from_millis(250), "{}", figures(&times));
+    // All but one: the machine may be busy with something else.
+    assert!(times[times.len() - 2] < Duration::from_millis(250), "{}", figures(&times));
 
     let (done, told) = split(&one, &["set", "shop", "blue=50", "green=50", "--why", "half"]);
     assert!(done, "{told}");

@@ -49,7 +49,11 @@ const TABLE: [(&str, Page, &str); 20] = [
     ("/v1/clusters", Page::Clusters, "the clusters with their endpoints"),
     ("/v1/clusters/{name}", Page::Cluster, "one cluster"),
     ("/v1/splits", Page::Splits, "the splits: weights in force, where they come from, who set them and why"),
-    ("/v1/splits/{route}", Page::Split, "one split; PUT sets its weights: {weights, why, author, if_epoch}"),
+    (
+        "/v1/splits/{route}",
+        Page::Split,
+        "one split; PUT sets its weights: {weights, why, author, if_epoch, if_generation}",
+    ),
     ("/v1/splits/{route}/reset", Page::ResetSplit, "the file's weights again"),
     ("/v1/splits/{route}/preview", Page::PreviewSplit, "which keys would move: {weights}"),
     ("/v1/sources", Page::Sources, "where endpoints come from: age, errors, what is held"),

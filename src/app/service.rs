@@ -70,7 +70,7 @@ impl BackgroundService for Control {
             hub.await;
             drop(stopped);
         });
-        let known = writer.ledger().known().map(|(prefix, all)| (prefix.to_owned(), all.clone()));
+        let known = writer.ledger().known().map(|(prefix, all)| (prefix.to_owned(), all));
         tokio::spawn(fleet::follow(writer.wanted(), known, inbox.clone(), heard, stop.clone()));
         if let Some(mut hangups) = hangups {
             let inbox = inbox.clone();

@@ -97,7 +97,7 @@ impl World for Process {
     async fn set_weights(&self, request: weights::Request) -> Result<weights::Done, Refused> {
         let snapshot = self.cell.load();
         match &snapshot.live.splits.consul_kv {
-            Some(prefix) => fleet::set(&self.cell, prefix, request, unix_now()).await,
+            Some(prefix) => fleet::set(&self.cell, &self.heard, prefix, request, unix_now()).await,
             None => self.inbox.weights(request).await,
         }
     }

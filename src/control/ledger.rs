@@ -42,9 +42,14 @@ struct Fleet {
     said: BTreeMap<Name, Standing>,
     /// The last of each that could be served.
     good: BTreeMap<Name, Amendment>,
+    /// Where in the history of their store these were.
+    indexes: BTreeMap<Name, u64>,
     /// Why the newest is not served.
     problems: BTreeMap<Name, String>,
 }
+
+/// Amendments by route, with their indexes in the store that they come from. 0: not known.
+pub type Indexed = BTreeMap<Name, (Amendment, u64)>;
 
 /// What outlives the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +65,10 @@ pub struct StoredFleet {
     /// Documents of another prefix are not this fleet's.
     pub prefix: String,
     pub splits: BTreeMap<Name, Amendment>,
+    /// Of each in its store: what tells a store that lost the document from one that deleted it, after
+    /// a restart too.
+    #[serde(default)]
+    pub indexes: BTreeMap<Name, u64>,
 }
 
 // === impl Ledger ===
@@ -70,26 +79,31 @@ impl Ledger {
         let mut ledger = Self { overlay: stored.splits, ..Self::default() };
         ledger.watch(prefix);
         let kept = stored.fleet.filter(|kept| Some(&kept.prefix) == ledger.fleet.prefix.as_ref());
+        let Some(StoredFleet { splits, indexes, .. }) = kept else { return ledger };
         // Taken as said, until the source says otherwise.
-        let good = kept.map(|kept| kept.splits).unwrap_or_default();
-        ledger.fleet.said = good.iter().map(|(route, said)| (route.clone(), of_fleet(said))).collect();
-        ledger.fleet.good = good;
+        let said = |(route, said): (&Name, &Amendment)| {
+            let index = indexes.get(route).copied().unwrap_or_default();
+            (route.clone(), Standing { index, ..of_fleet(said) })
+        };
+        ledger.fleet.said = splits.iter().map(said).collect();
+        (ledger.fleet.good, ledger.fleet.indexes) = (splits, indexes);
         ledger
     }
 
     /// What is to outlive the process.
     pub fn stored(&self) -> Stored {
-        let fleet = self
-            .fleet
-            .prefix
-            .as_ref()
-            .map(|prefix| StoredFleet { prefix: prefix.clone(), splits: self.fleet.good.clone() });
+        let Fleet { prefix, good, indexes, .. } = &self.fleet;
+        let (splits, indexes) = (good.clone(), indexes.clone());
+        let fleet = prefix.clone().map(|prefix| StoredFleet { prefix, splits, indexes });
         Stored { splits: self.overlay.clone(), fleet }
     }
 
-    /// The last good documents of the fleet, and the prefix that they come from.
-    pub fn known(&self) -> Option<(&str, &BTreeMap<Name, Amendment>)> {
-        self.fleet.prefix.as_deref().map(|prefix| (prefix, &self.fleet.good))
+    /// The last good documents of the fleet with their indexes, and the prefix that they come from.
+    pub fn known(&self) -> Option<(&str, Indexed)> {
+        let index = |route: &Name| self.fleet.indexes.get(route).copied().unwrap_or_default();
+        let good = self.fleet.good.iter();
+        let good = good.map(|(route, said)| (route.clone(), (said.clone(), index(route)))).collect();
+        self.fleet.prefix.as_deref().map(|prefix| (prefix, good))
     }
 
     /// Enters what an operator of this node said of a route.
@@ -125,13 +139,15 @@ impl Ledger {
     pub fn judge(&mut self, live: &Live) {
         let splits: HashMap<_, _> =
             live.routes.iter().filter_map(|route| Some((&route.name, route.split.as_ref()?))).collect();
-        let Fleet { said, good, problems, .. } = &mut self.fleet;
+        let Fleet { said, good, indexes, problems, .. } = &mut self.fleet;
         good.retain(|route, _| said.contains_key(route));
+        indexes.retain(|route, _| said.contains_key(route));
         problems.clear();
         for (route, standing) in said {
             let unfit = standing.amendment.as_ref().map(|said| misfit(said, splits.get(route).copied()));
             if let (Some(amendment), Some(None)) = (&standing.amendment, &unfit) {
                 good.insert(route.clone(), amendment.clone());
+                indexes.insert(route.clone(), standing.index);
             }
             if let Some(problem) = unfit.flatten().or_else(|| standing.problem.clone()) {
                 problems.insert(route.clone(), problem);
@@ -144,7 +160,9 @@ impl Ledger {
         let problem = self.fleet.problems.get(route).cloned();
         match (self.fleet.good.get(route), self.overlay.get(route)) {
             (Some(good), _) => Standing { problem, ..of_fleet(good) },
-            (None, Some(own)) => Standing { origin: Origin::Overlay, amendment: Some(own.clone()), problem },
+            (None, Some(own)) => {
+                Standing { origin: Origin::Overlay, amendment: Some(own.clone()), problem, index: 0 }
+            }
             (None, None) => Standing { problem, ..Standing::default() },
         }
     }
@@ -156,7 +174,7 @@ fn bare(prefix: &str) -> &str {
 }
 
 fn of_fleet(amendment: &Amendment) -> Standing {
-    Standing { origin: Origin::ConsulKv, amendment: Some(amendment.clone()), problem: None }
+    Standing { origin: Origin::ConsulKv, amendment: Some(amendment.clone()), ..Standing::default() }
 }
 
 /// Why a document can't be served. Of a route without a split only that is known which is wrong for

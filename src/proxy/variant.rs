@@ -202,13 +202,13 @@ fn source(session: &Session) -> Option<IpAddr> {
 
 /// Adds what the split has to say to the client's answer.
 pub(super) fn tell(response: &mut ResponseHeader, ctx: &mut RequestCtx) {
-    let told = match ctx.forward().map(|forward| &forward.target) {
-        Some(Target::Split { split, .. }) if split.tell_client => ctx.variant().map(|v| v.header.clone()),
-        _ => None,
-    };
-    // Neither can fail: both values are headers already.
-    if let Some(variant) = told {
-        let _ = response.insert_header(VARIANT.as_str(), variant);
+    if let Some(Target::Split { split, .. }) = ctx.forward().map(|forward| &forward.target) {
+        let told = ctx.variant().filter(|_| split.tell_client).map(|variant| variant.header.clone());
+        // An endpoint's own word for it is not the split's. Neither can fail: both values are headers.
+        match told {
+            Some(variant) => drop(response.insert_header(VARIANT.as_str(), variant)),
+            None => drop(response.remove_header(VARIANT.as_str())),
+        }
     }
     if let Some(cookie) = ctx.minted.take() {
         let _ = response.append_header(header::SET_COOKIE, cookie);

@@ -117,7 +117,7 @@ mod tests {
                 epoch,
                 ..Amendment::default()
             }),
-            problem: None,
+            ..Standing::default()
         };
         let file = Serving::next(&route, &split, Standing::default(), None);
         assert_eq!((file.origin(), file.epoch()), (Origin::File, 0));

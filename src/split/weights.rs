@@ -61,6 +61,8 @@ pub struct Standing {
     pub amendment: Option<Amendment>,
     /// Why a newer one is not served.
     pub problem: Option<String>,
+    /// Of the document, in the history of its store. 0: not known, or not from a store.
+    pub index: u64,
 }
 
 // === impl Weights ===

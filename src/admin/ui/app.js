@@ -243,7 +243,7 @@ function splitStory(split) {
 /** Whether the keys that came spread as the weights say. */
 function ratioPill(split) {
   const ratio = split.sample_ratio;
-  if (!ratio) return pill("", split.key ? "sample ratio: too few keys so far" : "sample ratio: no key");
+  if (!ratio) return pill("", `sample ratio: too few ${split.key ? "keys" : "requests"} so far`);
   const broken = ratio.p_value < 0.001;
   const node = pill(broken ? "bad" : "good", broken
     ? `sample ratio broken: p ${ratio.p_value.toFixed(4)} < 0.001`

@@ -19,7 +19,8 @@ fn split(serving: &Serving) -> SplitSample<'_> {
     let units = |index: usize| verdict.as_ref().map(|verdict| verdict.units[index]);
     SplitSample {
         route: serving.route.as_str(),
-        origin: serving.origin().as_str(),
+        // Of what stands, so that a reset goes on in the same series.
+        origin: serving.standing.origin.as_str(),
         epoch: serving.epoch(),
         problem: serving.problem.is_some(),
         variants: variants

@@ -35,7 +35,7 @@ fn told(splits: &[Split], now: SystemTime) -> String {
 }
 
 fn one(split: &Split, now: SystemTime) -> String {
-    let key = split.key.as_deref().unwrap_or("none, at random");
+    let key = split.key().unwrap_or("none, at random");
     let mut out = format!("{}  seed {}, key: {key}\n", split.route, split.seed);
     _ = writeln!(out, "  weights from {}", standing(split, now));
     if let Some(problem) = &split.problem {
@@ -90,10 +90,9 @@ pub(super) fn standing(split: &Split, now: SystemTime) -> String {
 /// Whether the keys that came spread as the weights say.
 fn ratio(split: &Split) -> String {
     let Some(ratio) = &split.sample_ratio else {
-        return match split.key {
-            Some(_) => "too few keys so far to say".to_owned(),
-            None => "not kept, since the split has no key".to_owned(),
-        };
+        // Without a key each request counts for itself.
+        let units = if split.key().is_some() { "keys" } else { "requests" };
+        return format!("too few {units} so far to say");
     };
     let (p, units) = (ratio.p_value, ratio.units);
     if p < BROKEN {
@@ -160,8 +159,8 @@ shop  seed shop-2026, key: header x-user-id, cookie tg_id
         assert!(told.contains("p 0.0000 < 0.001"), "{told}");
         split.sample_ratio = None;
         assert_eq!(ratio(&split), "too few keys so far to say");
-        split.key = None;
-        assert_eq!(ratio(&split), "not kept, since the split has no key");
+        split.key = Some(String::new());
+        assert_eq!(ratio(&split), "too few requests so far to say");
     }
 
     #[test]

@@ -94,6 +94,11 @@ pub(super) struct Move {
 // === impl Split ===
 
 impl Split {
+    /// The parts of its key in words. None: it has none, which the server says as an empty text.
+    pub(super) fn key(&self) -> Option<&str> {
+        self.key.as_deref().filter(|key| !key.is_empty())
+    }
+
     /// The weights that serve.
     pub(super) fn weights(&self) -> Vec<u64> {
         self.variants.iter().map(|variant| variant.weight).collect()

@@ -5,10 +5,15 @@ use std::sync::Mutex;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use tokio::sync::Notify;
+
 /// Clones are the same record.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::disallowed_types, reason = "off the request path: written per answer, read per scrape")]
-pub struct Heard(Arc<Mutex<Record>>);
+pub struct Heard {
+    record: Arc<Mutex<Record>>,
+    nudge: Arc<Notify>,
+}
 
 #[derive(Debug, Default)]
 struct Record {
@@ -69,6 +74,20 @@ impl Heard {
         news
     }
 
+    /// Says that Consul can be reached after all.
+    pub(super) fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    pub(super) async fn nudged(&self) {
+        self.nudge.notified().await;
+    }
+
+    /// Whether the newest word was a failure.
+    pub(super) fn failing(&self) -> bool {
+        self.lock().error.is_some()
+    }
+
     /// What is known. None: no folder is followed.
     pub fn status(&self) -> Option<Status> {
         let record = self.lock();
@@ -85,7 +104,7 @@ impl Heard {
     }
 
     fn lock(&self) -> MutexGuard<'_, Record> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

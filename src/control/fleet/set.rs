@@ -6,10 +6,11 @@ use tokio::time::{Instant, sleep};
 
 use crate::config::Name;
 use crate::consul::from_environment;
+use crate::control::fleet::Heard;
 use crate::control::weights::{Done, Refused, Request, Wish, find, judge};
 use crate::discovery::consul::splits::{Change, FleetError, Setup, Written};
-use crate::snapshot::Cell;
-use crate::split::Origin;
+use crate::snapshot::{Cell, Serving};
+use crate::split::{Amendment, Origin};
 
 /// How long a change that was written may take to come back.
 const BACK: Duration = Duration::from_secs(5);
@@ -23,7 +24,13 @@ const LOOK: Duration = Duration::from_millis(2);
 /// # Errors
 ///
 /// Why nothing was written, or that nobody knows.
-pub async fn set(cell: &Cell, prefix: &str, request: Request, now: u64) -> Result<Done, Refused> {
+pub async fn set(
+    cell: &Cell,
+    heard: &Heard,
+    prefix: &str,
+    request: Request,
+    now: u64,
+) -> Result<Done, Refused> {
     let snapshot = cell.load();
     judge(&snapshot, &request, now)?;
     let (split, serving) = find(&snapshot, request.route.as_str())?;
@@ -38,12 +45,12 @@ pub async fn set(cell: &Cell, prefix: &str, request: Request, now: u64) -> Resul
         why: request.why.clone(),
         at: now,
         if_epoch: request.if_epoch,
-        known: serving.standing.amendment.clone(),
+        known: serving.standing.amendment.clone().map(|known| fitting(known, serving)),
     };
     let unusable = |why: String| Refused::Fleet { what: why };
     let setup = Setup::new(&snapshot.live.consul, prefix, &from_environment);
     let fleet = setup.fleet().map_err(|error| unusable(error.to_string()))?;
-    let check = |amendment: &crate::split::Amendment| amendment.problems(split, "weights");
+    let check = |amendment: &Amendment| amendment.problems(split, "weights");
     let written = fleet.set(&request.route, &change, &check).await.map_err(|error| match error {
         FleetError::Conflict { epoch } => {
             Refused::Stale { what: error.to_string(), generation: snapshot.generation, epoch }
@@ -51,7 +58,14 @@ pub async fn set(cell: &Cell, prefix: &str, request: Request, now: u64) -> Resul
         FleetError::Problems(problems) => Refused::Invalid(problems),
         FleetError::Consul(_) | FleetError::Unsure(_) => unusable(error.to_string()),
     })?;
+    heard.nudge();
     Ok(served(cell, &request.route, &written).await)
+}
+
+/// Without the variants that the split has no more, which nobody could name a weight for.
+fn fitting(mut known: Amendment, serving: &Serving) -> Amendment {
+    known.weights.retain(|name, _| serving.variants.contains(name));
+    known
 }
 
 /// Waits until the document, or a newer one, serves.

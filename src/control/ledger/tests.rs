@@ -32,7 +32,7 @@ fn document(variant: &str, weight: u64, epoch: u64) -> Standing {
 }
 
 fn unreadable() -> Standing {
-    Standing { origin: Origin::ConsulKv, amendment: None, problem: Some("not JSON".into()) }
+    Standing { origin: Origin::ConsulKv, amendment: None, problem: Some("not JSON".into()), index: 0 }
 }
 
 /// The ledger after the fleet said this.
@@ -174,4 +174,20 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn where_a_document_was_in_its_store_outlives_the_process() {
+    let live = live(&[("r", &["a", "b"])]);
+    let mut ledger = Ledger::restored(Stored::default(), Some("p"));
+    heard(&mut ledger, &live, &[("r", Standing { index: 35, ..document("a", 3, 7) })]);
+    let text = serde_json::to_string(&ledger.stored()).unwrap();
+    let mut again = Ledger::restored(serde_json::from_str(&text).unwrap(), Some("p"));
+    again.judge(&live);
+    assert_eq!(again.known().unwrap().1[&name("r")], (said("a", 3, 7), 35));
+    assert_eq!(again.stored(), ledger.stored());
+    // As an older version wrote it.
+    let old = r#"{"splits": {}, "fleet": {"prefix": "p", "splits": {"r": {"weights": {"a": 3}}}}}"#;
+    let old = Ledger::restored(serde_json::from_str(old).unwrap(), Some("p"));
+    assert_eq!(old.known().unwrap().1[&name("r")].1, 0);
 }

@@ -64,7 +64,7 @@ fn standing(origin: Origin, epoch: u64) -> Standing {
     Standing {
         origin,
         amendment: Some(Amendment { weights, seed, epoch, ..Amendment::default() }),
-        problem: None,
+        ..Standing::default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Weights: judged, written down, published, told. In this order, so that an answer means "serves,
 //! and still will after a restart".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 
@@ -17,6 +17,9 @@ use crate::split::{Standing, Weights};
 
 /// Said with each change that only this process knows of.
 const FORGOTTEN: &str = "no `server.state_dir` is set, so this is gone after a restart";
+
+/// So many routes are named in the cause of a snapshot; a folder may change thousands at once.
+const NAMED: usize = 5;
 
 impl Writer {
     /// Takes a wish for other weights.
@@ -41,11 +44,15 @@ impl Writer {
                 let said = self.ledger.standing(&old.route).amendment.unwrap_or_default();
                 format!("{}{}", old.route, signed(&said.author, &said.why))
             };
-            let who: Vec<_> = changed.iter().map(who).collect();
-            self.publish(None, format!("consul_kv: {}", who.join(", ")));
+            let who: Vec<_> = changed.iter().take(NAMED).map(who).collect();
+            let more = changed.len() - who.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            self.publish(None, format!("consul_kv: {}{more}", who.join(", ")));
             let after = self.cell.load();
+            // All at once, since a folder that is heard for the first time changes all of them.
+            let new: HashMap<_, _> = after.splits.iter().map(|new| (&new.route, new)).collect();
             for old in changed {
-                after.split(old.route.as_str()).into_iter().for_each(|new| tell(old, new));
+                new.get(&old.route).into_iter().for_each(|new| tell(old, new));
             }
         }
         self.next_weights();

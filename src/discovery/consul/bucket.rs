@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 /// The burst and the refill of DESIGN section 5, for one service.
 const SERVICE: (u32, f64) = (10, 5.0);
 
+/// Those for the folder of the fleet's weights. It is one for all routes, written by people and by
+/// shifts that run side by side, and each reading is small: what matters is that no node is late.
+const DOCUMENTS: (u32, f64) = (50, 20.0);
+
 /// Tokens, taken one a request.
 #[derive(Clone, Debug)]
 pub(super) struct Bucket {
@@ -27,6 +31,11 @@ impl Bucket {
     /// The one of a watched service.
     pub(super) fn service() -> Self {
         Self::new(SERVICE.0, SERVICE.1)
+    }
+
+    /// The one of the folder of the fleet's weights.
+    pub(super) fn documents() -> Self {
+        Self::new(DOCUMENTS.0, DOCUMENTS.1)
     }
 
     /// Takes a token and says how long to wait before it counts.

@@ -158,6 +158,6 @@ impl Document {
         let problem = self.outcome.as_ref().err().map(ToString::to_string).or_else(|| self.kept.clone());
         let last = || before.amendment.clone().filter(|_| before.origin == Origin::ConsulKv);
         let amendment = self.outcome.as_ref().ok().cloned().or_else(last);
-        Standing { origin: Origin::ConsulKv, amendment, problem }
+        Standing { origin: Origin::ConsulKv, amendment, problem, index: self.modify_index }
     }
 }

@@ -86,7 +86,7 @@ fn document(variant: &str, weight: u64, epoch: u64) -> Standing {
     let weights = [(name(variant), weight)].into();
     let author = "ops".to_owned();
     let amendment = Some(Amendment { weights, epoch, author, ..Amendment::default() });
-    Standing { origin: Origin::ConsulKv, amendment, problem: None }
+    Standing { origin: Origin::ConsulKv, amendment, ..Standing::default() }
 }
 
 impl Running {

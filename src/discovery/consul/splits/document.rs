@@ -22,6 +22,9 @@ pub const MAX_BYTES: usize = 64 << 10;
 /// The highest epoch: what every JSON reader keeps exact.
 pub const MAX_EPOCH: u64 = (1 << 53) - 1;
 
+/// The most bytes that are kept of `author` and of `why`, as many as the admin API takes.
+const LONGEST: usize = 500;
+
 const FORM: &str = r#"a document is like {"weights": {"control": 80, "candidate": 20}, "epoch": 4}"#;
 
 /// An [`Amendment`] whose weights are not judged yet.
@@ -87,13 +90,13 @@ impl Raw {
         let mut amendment = Amendment {
             seed: self.seed,
             epoch: self.epoch,
-            author: self.author.unwrap_or_default(),
-            why: self.why.unwrap_or_default(),
+            author: one_line(self.author),
+            why: one_line(self.why),
             at: self.at,
             ..Amendment::default()
         };
         for (text, value) in self.weights.0 {
-            let at = format!("{key}: weights.{}", start(&text));
+            let at = format!("{key}: weights.{}", start(&text).escape_debug());
             let name: Name = text.parse().map_err(|_| {
                 Problem::new(&at, "this is not the name of a variant")
                     .hint("1 to 128 of letters, digits, `.`, `_` and `-`")
@@ -139,6 +142,14 @@ fn weight(value: &Value) -> Result<u64, String> {
         }
         (None, _) => Err(format!("the weight {number} is written as a fraction")),
     }
+}
+
+/// What may go to logs and terminals of a text that anybody wrote.
+fn one_line(text: Option<String>) -> String {
+    let text = text.unwrap_or_default();
+    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    line.truncate(line.floor_char_boundary(LONGEST));
+    line.trim().to_owned()
 }
 
 /// What of a text fits in a message.
@@ -192,6 +203,16 @@ mod tests {
         assert_eq!(parse("k", &serde_json::to_vec(&whole).unwrap()), Ok(whole));
         let least = Amendment::default();
         assert_eq!(parse("k", br#" {"weights": {}, "later": [1], "seed": null, "why": null} "#), Ok(least));
+    }
+
+    #[test]
+    fn who_and_why_are_one_short_line() {
+        let long = "\u{e4}".repeat(400);
+        let text =
+            serde_json::json!({"weights": {}, "author": "\u{1b}[31mann\nbob", "why": long}).to_string();
+        let read = parse("k", text.as_bytes()).unwrap();
+        assert_eq!((read.author.as_str(), read.why.len()), ("[31mann bob", 500));
+        assert!(wrong(r#"{"weights": {"\u001b[2J": 1}}"#).contains(r"weights.\u{1b}[2J: this is not"));
     }
 
     #[test]

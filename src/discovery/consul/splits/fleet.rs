@@ -2,9 +2,10 @@
 //!
 //! A write is read, changed and compared-and-set with the leader, so that two operators never
 //! overwrite each other unseen: who asked for an epoch is told of another, and who did not is tried
-//! again on top of what was written meanwhile. A document that nobody can read is written over, since
-//! mending it is what `set` is for; the weights it is based on are then the last good ones, which are
-//! served. No write is sent twice: one that got no answer is looked up, and if it is not there the
+//! again on top of what was written meanwhile. A document that cannot be read or served is written
+//! over, since mending it is what `set` is for; the weights it is based on are then the last good
+//! ones, which are served. The bad side: where this node's config is the old one, a variant that only
+//! a newer config has loses its weight in the document. No write is sent twice: one that got no answer is looked up, and if it is not there the
 //! error says that it may still arrive.
 
 use std::collections::BTreeMap;
@@ -17,6 +18,9 @@ use crate::split::Amendment;
 
 /// How often a change without `if_epoch` is tried when others write too.
 const TRIES: usize = 3;
+
+/// What keeps an amendment from being served by the split of a route.
+type Check<'a> = &'a (dyn Fn(&Amendment) -> Vec<Problem> + Sync);
 
 /// Writes documents. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -89,15 +93,10 @@ impl Fleet {
     /// # Errors
     ///
     /// See [`FleetError`].
-    pub async fn set(
-        &self,
-        route: &Name,
-        change: &Change,
-        check: &(dyn Fn(&Amendment) -> Vec<Problem> + Sync),
-    ) -> Result<Written, FleetError> {
+    pub async fn set(&self, route: &Name, change: &Change, check: Check<'_>) -> Result<Written, FleetError> {
         let tries = if change.if_epoch.is_some() { 1 } else { TRIES };
         for _ in 0..tries {
-            let present = self.present(route, change).await?;
+            let present = self.present(route, change, check).await?;
             if change.if_epoch.is_some_and(|wanted| !present.is(wanted)) {
                 return Err(FleetError::Conflict { epoch: present.epoch });
             }
@@ -113,11 +112,11 @@ impl Fleet {
                 return Ok(Written { epoch: amendment.epoch, modify_index, amendment });
             }
         }
-        let epoch = self.present(route, change).await?.epoch;
+        let epoch = self.present(route, change, check).await?.epoch;
         Err(FleetError::Conflict { epoch })
     }
 
-    async fn present(&self, route: &Name, change: &Change) -> Result<Present, FleetError> {
+    async fn present(&self, route: &Name, change: &Change, check: Check<'_>) -> Result<Present, FleetError> {
         let reading = self.folder.read(route.as_str()).await.map_err(FleetError::Consul)?;
         let known = || change.known.clone().unwrap_or_default();
         let Some(entry) = reading.entry else {
@@ -126,10 +125,11 @@ impl Fleet {
         };
         let index = entry.modify_index;
         match document::parse("", &entry.value) {
-            Ok(base) => Ok(Present { index, epoch: base.epoch, base }),
-            Err(_) => {
+            Ok(base) if check(&base).is_empty() => Ok(Present { index, epoch: base.epoch, base }),
+            read => {
+                let epoch = read.map_or_else(|_| document::salvage(&entry.value), |said| said.epoch);
                 let base = known();
-                Ok(Present { index, epoch: document::salvage(&entry.value).max(base.epoch), base })
+                Ok(Present { index, epoch: epoch.max(base.epoch), base })
             }
         }
     }

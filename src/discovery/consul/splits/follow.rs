@@ -52,7 +52,7 @@ impl Follow {
         known: BTreeMap<Name, Document>,
         out: UnboundedSender<Event>,
     ) -> Self {
-        let poll = Poll::new(timing, Bucket::service());
+        let poll = Poll::new(timing, Bucket::documents());
         let picture = Picture::new(folder.prefix().clone(), known);
         let rng = fastrand::Rng::new();
         Self { folder, poll, picture, out, told: None, hindrance: None, failed: false, rng }

@@ -225,7 +225,7 @@ async fn a_document_that_cannot_be_read_disables_itself_only() {
     bed.until(|documents| documents.all[&name("shop")].outcome.is_err()).await;
     let shop = &bed.last.all[&name("shop")];
     let good = Amendment { epoch: 3, ..Amendment::default() };
-    let before = Standing { origin: Origin::ConsulKv, amendment: Some(good.clone()), problem: None };
+    let before = Standing { origin: Origin::ConsulKv, amendment: Some(good.clone()), ..Standing::default() };
     let standing = shop.standing(&before);
     assert_eq!(standing.amendment, Some(good));
     assert!(standing.problem.unwrap().starts_with("p/shop: "));
@@ -312,6 +312,22 @@ async fn a_broken_document_is_mended_above_its_epoch() {
     bed.fake.set("p/blog", Some("what?")).await;
     let reset = Change::default();
     assert_eq!(fleet.set(&name("blog"), &reset, &|_| vec![]).await.unwrap().epoch, 1);
+}
+
+#[tokio::test]
+async fn a_document_that_cannot_be_served_is_mended_too() {
+    let (bed, fleet) = Bed::fleet().await;
+    bed.fake.set("p/shop", Some(r#"{"weights": {"a": 1, "nope": 2}, "epoch": 9}"#)).await;
+    let weights = [(name("a"), 70), (name("b"), 30)].into();
+    let known = Some(Amendment { weights, epoch: 3, ..Amendment::default() });
+    let change = Change { weights: Some([(name("b"), 40)].into()), known, ..Change::default() };
+    let strange = |said: &Amendment| match said.weights.contains_key("nope") {
+        true => vec![Problem::new("weights.nope", "unknown")],
+        false => vec![],
+    };
+    let written = fleet.set(&name("shop"), &change, &strange).await.unwrap();
+    assert_eq!(written.epoch, 10);
+    assert_eq!(written.amendment.weights, [(name("a"), 70), (name("b"), 40)].into());
 }
 
 #[tokio::test]
