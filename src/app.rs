@@ -250,7 +250,8 @@ impl Builder {
         let bootstrap = server.bootstrap_as_a_service();
         bootstrap.add_dependency(&health);
 
-        let listeners: Vec<_> = boot.listeners.iter().map(|l| Listener::new(l, &around.metrics)).collect();
+        let listeners: Vec<_> =
+            boot.listeners.iter().map(|l| Listener::new(&boot, l, &around.metrics)).collect();
         let proxy = Proxy::new(cell.clone(), ready.clone(), listeners);
         let mut door = Service::new("proxy".into(), Door::new(&server.configuration, proxy.clone()));
         for listener in &boot.listeners {
