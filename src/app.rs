@@ -215,6 +215,7 @@ impl Builder {
             .map_err(|problems| StartError::Config(places.place(problems)))?;
         // It holds the text of the file, and this function lasts as long as the process.
         drop(places);
+        let drains = writer.drains();
         let (inbox, changes) = Inbox::new();
         let statuses = Statuses::default();
         let heard = Heard::default();
@@ -260,7 +261,8 @@ impl Builder {
         server.add_service(door).add_dependency(&bootstrap);
 
         let listening = ready.clone();
-        let world = world::Process { cell, ready, inbox, statuses, heard, board, around, boot: boot.clone() };
+        let world =
+            world::Process { cell, ready, inbox, statuses, heard, board, drains, around, boot: boot.clone() };
         let admin = admin::service(Arc::new(world), &boot.admin);
         server.add_service(admin).add_dependency(&bootstrap);
 

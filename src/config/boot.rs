@@ -33,8 +33,9 @@ pub struct Server {
     pub pid_file: Option<PathBuf>,
     /// The Unix socket over which a new binary takes the listening sockets.
     pub upgrade_socket: PathBuf,
-    /// Where the last known good endpoints are kept, and the weights that were set at run time. None:
-    /// nowhere; a cold start needs its registry, and a restart goes back to the file's weights.
+    /// Where the last known good endpoints are kept, and the weights and drains that were set at run
+    /// time. None: nowhere; a cold start needs its registry, and a restart goes back to the file's
+    /// weights and drains nobody.
     pub state_dir: Option<PathBuf>,
 }
 
