@@ -143,7 +143,7 @@ async fn it_outlives_the_process_a_reload_and_the_endpoint() {
     assert_eq!(status, 404);
     tidegate.reload(&both).await;
     assert_eq!(counts(&tidegate).await.len(), 2);
-    assert_eq!(one.requests() > 0, true);
+    assert!(one.requests() > 0);
     post(&tidegate, "other/undrain", json!({})).await;
     drop(tidegate);
     let tidegate = Tidegate::new(&both).state_dir(state.path()).start().await;

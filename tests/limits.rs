@@ -4,7 +4,9 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use self::support::probe::{Cost, metric};
 use self::support::{Backend, RawClient, RawResponse, Tidegate, TidegateProcess, eventually, http, until};

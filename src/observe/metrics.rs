@@ -248,7 +248,7 @@ impl Metrics {
         self.assignments.render(&mut text);
         self.outliers.families().for_each(|family| family.render(&mut text));
         self.health_checks.render(&mut text);
-        for family in [&self.rejected, &self.assignments, &self.crossings] {
+        for family in [&self.rejected, &self.crossings] {
             family.render(&mut text);
         }
         scrape.render(&mut text);

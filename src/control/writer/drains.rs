@@ -52,13 +52,13 @@ impl Writer {
         self.drains.post(self.ledger.drains.clone());
         self.mark(&self.cell.load());
         let Request { cluster, address, on, author, why } = request;
-        let what = address.map_or("all endpoints".into(), |address| address.to_string());
+        let what = address.map_or_else(|| "all endpoints".into(), |address| address.to_string());
         info!(%cluster, endpoint = what, author, why, "{}", if on { "drained" } else { "undrained" });
         let _ = reply.send(Ok(self.drained(warnings)));
     }
 
     /// Refuses one that can't be kept.
-    pub(super) fn drain_unsaved(&mut self, request: &Request, reply: DrainReply, why: &io::Error) {
+    pub(super) fn drain_unsaved(&self, request: &Request, reply: DrainReply, why: &io::Error) {
         let path = self.desk.dir.as_deref().map(overlay::path).unwrap_or_default();
         let refused = DrainError::Unsaved { path, why: why.to_string() };
         warn!(cluster = %request.cluster, error = %refused, "drain refused");
