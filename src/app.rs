@@ -215,6 +215,7 @@ impl Builder {
             .map_err(|problems| StartError::Config(places.place(problems)))?;
         // It holds the text of the file, and this function lasts as long as the process.
         drop(places);
+        let drains = writer.drains();
         let (inbox, changes) = Inbox::new();
         let statuses = Statuses::default();
         let heard = Heard::default();
@@ -250,7 +251,8 @@ impl Builder {
         let bootstrap = server.bootstrap_as_a_service();
         bootstrap.add_dependency(&health);
 
-        let listeners: Vec<_> = boot.listeners.iter().map(|l| Listener::new(l, &around.metrics)).collect();
+        let listeners: Vec<_> =
+            boot.listeners.iter().map(|l| Listener::new(&boot, l, &around.metrics)).collect();
         let proxy = Proxy::new(cell.clone(), ready.clone(), listeners);
         let mut door = Service::new("proxy".into(), Door::new(&server.configuration, proxy.clone()));
         for listener in &boot.listeners {
@@ -259,7 +261,8 @@ impl Builder {
         server.add_service(door).add_dependency(&bootstrap);
 
         let listening = ready.clone();
-        let world = world::Process { cell, ready, inbox, statuses, heard, board, around, boot: boot.clone() };
+        let world =
+            world::Process { cell, ready, inbox, statuses, heard, board, drains, around, boot: boot.clone() };
         let admin = admin::service(Arc::new(world), &boot.admin);
         server.add_service(admin).add_dependency(&bootstrap);
 

@@ -41,6 +41,9 @@ pub struct File {
     server: boot::Server,
     /// The admin API.
     admin: boot::Admin,
+    /// What each listener takes at most, unless it says so itself. Fixed while the process lives, as
+    /// the listeners are.
+    limits: boot::Limits,
     /// The sockets that take requests.
     #[schemars(length(min = 1))]
     listeners: Vec<boot::Listener>,
@@ -60,9 +63,9 @@ pub struct File {
 
 impl From<File> for Config {
     fn from(file: File) -> Self {
-        let File { server, admin, listeners, access_log, consul, clusters, routes, splits } = file;
+        let File { server, admin, limits, listeners, access_log, consul, clusters, routes, splits } = file;
         Self {
-            boot: Boot { server, admin, listeners },
+            boot: Boot { server, admin, limits, listeners },
             live: Live { access_log, consul, clusters, routes, splits },
         }
     }
@@ -71,9 +74,9 @@ impl From<File> for Config {
 impl From<Config> for File {
     fn from(config: Config) -> Self {
         let Config {
-            boot: Boot { server, admin, listeners },
+            boot: Boot { server, admin, limits, listeners },
             live: Live { access_log, consul, clusters, routes, splits },
         } = config;
-        Self { server, admin, listeners, access_log, consul, clusters, routes, splits }
+        Self { server, admin, limits, listeners, access_log, consul, clusters, routes, splits }
     }
 }

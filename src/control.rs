@@ -22,6 +22,7 @@
 
 pub mod change;
 mod desk;
+pub mod drains;
 pub mod fleet;
 pub mod ledger;
 pub mod members;

@@ -3,6 +3,7 @@
 //! | phase | file | what happens |
 //! |---|---|---|
 //! | a connection opens | [`door`] | HTTP/1.1 or h2c; a header deadline; malformed requests counted |
+//! | either is one too many | `limits` | 503 and `retry-after`, before anything is spent on it |
 //! | `request_filter` | [`accept`] | snapshot, validity, route, filters, variant; redirects and fixed answers end here |
 //! | `upstream_peer`, `fail_to_connect` | [`connect`] | pick an endpoint; on failure another |
 //! | these and `response_filter` | [`retry`] | whether there is another try; places in the cluster's counts |
@@ -27,6 +28,7 @@ pub mod error;
 pub mod finish;
 pub mod forward;
 mod hop;
+mod limits;
 mod linger;
 mod mirror;
 mod outcome;
@@ -48,11 +50,13 @@ use pingora::{Error, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use prometheus::IntGauge;
 
+use crate::config::Boot;
 use crate::control::ready::Ready;
 use crate::observe::metrics::{Counter, Metrics};
 use crate::snapshot::Cell;
 
 use self::ctx::RequestCtx;
+use self::limits::Limits;
 
 /// The proxy of all listeners of a process. A clone is another handle on the same.
 #[derive(Clone, Debug)]
@@ -70,6 +74,7 @@ pub struct Listener {
     pub(crate) name: String,
     address: std::net::SocketAddr,
     in_flight: IntGauge,
+    pub(crate) limits: Limits,
     /// Requests that were refused before routing, by reason.
     pub(crate) invalid: Invalid,
 }
@@ -93,8 +98,9 @@ pub(crate) struct Invalid {
 
 impl Listener {
     /// Resolves the metrics of a listener.
-    pub fn new(config: &crate::config::boot::Listener, metrics: &Metrics) -> Self {
+    pub fn new(boot: &Boot, config: &crate::config::boot::Listener, metrics: &Metrics) -> Self {
         let name = config.name.to_string();
+        let limits = Limits::new(boot.limits_of(config), &name, metrics);
         let reason = |reason| metrics.invalid(&name, reason);
         let invalid = Invalid {
             malformed: reason("malformed"),
@@ -103,7 +109,7 @@ impl Listener {
             method: reason("method"),
             timeout: reason("timeout"),
         };
-        Self { in_flight: metrics.in_flight(&name), invalid, address: config.address, name }
+        Self { in_flight: metrics.in_flight(&name), limits, invalid, address: config.address, name }
     }
 
     fn takes(&self, local: std::net::SocketAddr) -> bool {

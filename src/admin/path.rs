@@ -27,6 +27,8 @@ pub(super) enum Page {
     Explain,
     Drain,
     Undrain,
+    DrainCluster,
+    UndrainCluster,
     Reload,
 }
 
@@ -37,7 +39,7 @@ pub(super) struct Found {
 }
 
 /// Path, page, and what it is in a sentence.
-const TABLE: [(&str, Page, &str); 20] = [
+const TABLE: [(&str, Page, &str); 22] = [
     ("/", Page::Dashboard, "the dashboard"),
     ("/ui/app.js", Page::Script, "its script"),
     ("/ui/style.css", Page::Style, "its style"),
@@ -59,8 +61,14 @@ const TABLE: [(&str, Page, &str); 20] = [
     ("/v1/sources", Page::Sources, "where endpoints come from: age, errors, what is held"),
     ("/v1/config", Page::Config, "the config that serves, secrets hidden"),
     ("/v1/explain", Page::Explain, "which route a request takes and why: {method, url, headers, ip}"),
-    ("/v1/clusters/{name}/endpoints/{address}/drain", Page::Drain, "no new requests to this endpoint"),
+    (
+        "/v1/clusters/{name}/endpoints/{address}/drain",
+        Page::Drain,
+        "no new requests to this endpoint: {why, author}",
+    ),
     ("/v1/clusters/{name}/endpoints/{address}/undrain", Page::Undrain, "requests to it again"),
+    ("/v1/clusters/{name}/drain", Page::DrainCluster, "no new requests to this cluster: {why, author}"),
+    ("/v1/clusters/{name}/undrain", Page::UndrainCluster, "requests to it again"),
     ("/v1/reload", Page::Reload, "reads the config file again"),
 ];
 
@@ -137,6 +145,7 @@ impl Page {
         match self {
             Self::Split => &["GET", "PUT"],
             Self::Explain | Self::Drain | Self::Undrain | Self::Reload => &["POST"],
+            Self::DrainCluster | Self::UndrainCluster => &["POST"],
             Self::ResetSplit | Self::PreviewSplit => &["POST"],
             _ => &["GET"],
         }

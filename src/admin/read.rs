@@ -41,6 +41,8 @@ pub(super) fn answer(world: &dyn World, page: Page, names: &[String]) -> Result<
         Page::Explain
         | Page::Drain
         | Page::Undrain
+        | Page::DrainCluster
+        | Page::UndrainCluster
         | Page::Reload
         | Page::ResetSplit
         | Page::PreviewSplit => {

@@ -85,7 +85,19 @@ pub struct Cluster {
     pub available: usize,
     /// Whether so few are available that all are used.
     pub panic: bool,
+    /// Whether an operator drained all of it.
+    pub draining: bool,
+    #[serde(flatten)]
+    pub drained: Drained,
     pub endpoints: Vec<Endpoint>,
+}
+
+/// Who drained something, why and when. None: not drained, or not said.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Drained {
+    pub drained_by: Option<String>,
+    pub drained_why: Option<String>,
+    pub drained_at: Option<String>,
 }
 
 /// One endpoint of a cluster.
@@ -97,8 +109,10 @@ pub struct Endpoint {
     pub registry: Registry,
     /// What follows from it and from what we know ourselves.
     pub state: EndpointState,
-    /// Whether an operator drained it here.
+    /// Whether an operator drained it here, or its cluster.
     pub draining: bool,
+    #[serde(flatten)]
+    pub drained: Drained,
     /// What the active check says. None: the cluster has none.
     pub checked: Option<Checked>,
     /// Since when.

@@ -48,6 +48,13 @@ pub(super) async fn answer(
     Ok(Answer::json(StatusCode::OK, &done))
 }
 
+/// Author and reason, of a body that says nothing else or is not there.
+pub(super) fn signature(body: &[u8]) -> Result<(String, String), Refusal> {
+    let pairs = if body.is_empty() { Vec::new() } else { parsed::<body::Pairs>(body)?.0 };
+    let Body { author, why, .. } = body::read(pairs, Form::Sign, &[]).map_err(invalid)?;
+    Ok((author, why))
+}
+
 /// The route's name, which was one before it was shown.
 fn name(split: &view::Split) -> Result<Name, Refusal> {
     split.route.parse().map_err(|why: crate::config::value::ValueError| {

@@ -5,17 +5,17 @@
 //! content.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::admin::explain::Probe;
-use crate::admin::view::{Cluster, Endpoint, Route, Snapshot, Source};
+use crate::admin::view::{Cluster, Route, Snapshot, Source};
 use crate::admin::view::{Preview, Split};
 use crate::config::{Name, Problem};
 use crate::control::weights::{self, Refused};
+use crate::control::{DrainError, drains};
 
 /// The running proxy, as the admin API sees it.
 #[async_trait]
@@ -63,9 +63,9 @@ pub trait World: Send + Sync + 'static {
     /// Reads the config file again. Returns when the new generation serves.
     async fn reload(&self) -> Result<Reloaded, ReloadError>;
 
-    /// Takes an endpoint out of rotation, or puts it back; idempotent. Returns the endpoint as it
-    /// now is.
-    async fn drain(&self, cluster: &str, address: SocketAddr, on: bool) -> Result<Endpoint, DrainError>;
+    /// Takes an endpoint or a cluster out of rotation, or puts it back; idempotent. Returns when it
+    /// holds, with what is odd about it.
+    async fn drain(&self, request: drains::Request) -> Result<Vec<String>, DrainError>;
 }
 
 /// A reload that was applied.
@@ -84,16 +84,6 @@ pub struct Reloaded {
 pub enum ReloadError {
     /// What is wrong with the new config: all of it.
     Invalid(Vec<Problem>),
-    /// The process is stopping.
-    Stopping,
-}
-
-/// Why an endpoint was not drained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DrainError {
-    UnknownCluster,
-    /// The cluster has no endpoint of that address.
-    UnknownEndpoint,
     /// The process is stopping.
     Stopping,
 }

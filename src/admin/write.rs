@@ -8,15 +8,18 @@ use std::net::SocketAddr;
 use http::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use crate::admin::World;
 use crate::admin::answer::{Answer, Refusal};
 use crate::admin::explain::Ask;
 use crate::admin::path::Page;
 use crate::admin::read::unknown_cluster;
-use crate::admin::weights;
-use crate::admin::world::{DrainError, ReloadError};
-use crate::config::Problem;
+use crate::admin::weights::{self, signature};
+use crate::admin::world::ReloadError;
+use crate::config::{Name, Problem};
+use crate::control::DrainError;
+use crate::control::drains::Request;
 
 /// The body of a page that needs none.
 #[derive(Default, Deserialize)]
@@ -37,13 +40,16 @@ pub(super) async fn answer(
     if let (Page::Split | Page::ResetSplit | Page::PreviewSplit, [route]) = (page, names) {
         return weights::answer(world, page, route, body).await;
     }
-    if !body.is_empty() {
-        parsed::<Nothing>(body)?;
-    }
     match (page, names) {
-        (Page::Reload, _) => reload(world).await,
-        (Page::Drain | Page::Undrain, [cluster, address]) => {
-            drain(world, cluster, address, page == Page::Drain).await
+        (Page::Reload, _) => {
+            if !body.is_empty() {
+                parsed::<Nothing>(body)?;
+            }
+            reload(world).await
+        }
+        (Page::Drain | Page::Undrain | Page::DrainCluster | Page::UndrainCluster, [cluster, rest @ ..]) => {
+            let on = matches!(page, Page::Drain | Page::DrainCluster);
+            drain(world, cluster, rest.first(), on, body).await
         }
         // The caller has compared the method with the page's, and the table gives these two names.
         _ => Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this page takes GET")),
@@ -58,21 +64,53 @@ async fn reload(world: &dyn World) -> Result<Answer, Refusal> {
     }
 }
 
-async fn drain(world: &dyn World, cluster: &str, address: &str, on: bool) -> Result<Answer, Refusal> {
-    let Ok(address) = address.parse::<SocketAddr>() else {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("`{address}` is not an address and port"))
-            .hint("write it as 10.0.0.7:80 or [2001:db8::7]:80"));
-    };
-    match world.drain(cluster, address, on).await {
-        Ok(endpoint) => Ok(Answer::json(StatusCode::OK, &endpoint)),
-        Err(DrainError::UnknownCluster) => Err(unknown_cluster(world, cluster)),
-        Err(DrainError::UnknownEndpoint) => {
-            let error = format!("cluster `{cluster}` has no endpoint `{address}`");
-            Err(Refusal::new(StatusCode::NOT_FOUND, error)
-                .hint(format!("`/v1/clusters/{cluster}` lists its endpoints")))
+/// Drains or undrains; answers with the cluster or endpoint as it now is.
+async fn drain(
+    world: &dyn World,
+    cluster: &str,
+    address: Option<&String>,
+    on: bool,
+    body: &[u8],
+) -> Result<Answer, Refusal> {
+    let address = match address.map(|text| text.parse::<SocketAddr>().map_err(|_| text)) {
+        None => None,
+        Some(Ok(address)) => Some(address),
+        Some(Err(text)) => {
+            let error = format!("`{text}` is not an address and port");
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, error)
+                .hint("write it as 10.0.0.7:80 or [2001:db8::7]:80"));
         }
-        Err(DrainError::Stopping) => Err(stopping()),
+    };
+    let Ok(name) = cluster.parse::<Name>() else { return Err(unknown_cluster(world, cluster)) };
+    let (author, why) = signature(body)?;
+    let request = Request { cluster: name, address, on, author, why };
+    let warnings = match world.drain(request).await {
+        Ok(warnings) => warnings,
+        Err(DrainError::Cluster(_)) => return Err(unknown_cluster(world, cluster)),
+        Err(error @ DrainError::Endpoint(..)) => {
+            return Err(Refusal::new(StatusCode::NOT_FOUND, error.to_string())
+                .hint(format!("`/v1/clusters/{cluster}` lists its endpoints")));
+        }
+        Err(error @ DrainError::Unsaved { .. }) => {
+            return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).hint(
+                "nothing was changed, since it would be gone after a restart; see `server.state_dir`",
+            ));
+        }
+        Err(DrainError::Stopping) => return Err(stopping()),
+    };
+    let found = world.cluster(cluster);
+    let shown = match address {
+        None => found.map(|found| json!(found)),
+        Some(address) => found
+            .and_then(|found| found.endpoints.into_iter().find(|e| e.address == address))
+            .map(|endpoint| json!(endpoint)),
+    };
+    // What is not there can be undrained, and has nothing else to show.
+    let mut shown = shown.unwrap_or_else(|| json!({"cluster": cluster, "address": address, "draining": on}));
+    if !warnings.is_empty() {
+        shown["warnings"] = json!(warnings);
     }
+    Ok(Answer::json(StatusCode::OK, &shown))
 }
 
 pub(super) fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {

@@ -7,7 +7,6 @@ mod sample;
 mod splits;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,13 +15,14 @@ use serde_json::Value;
 use crate::admin::World;
 use crate::admin::explain::Probe;
 use crate::admin::view;
-use crate::admin::world::{DrainError, ReloadError, Reloaded};
+use crate::admin::world::{ReloadError, Reloaded};
 use crate::cluster::Cluster;
 use crate::config::{Boot, Config, Name, live};
+use crate::control::drains::{Drained, Drains, Word};
 use crate::control::fleet::{self, Heard};
 use crate::control::ready::Ready;
 use crate::control::weights::{self, Refused};
-use crate::control::{self, Applied, Inbox};
+use crate::control::{Applied, DrainError, Inbox, drains};
 use crate::discovery::Statuses;
 use crate::discovery::keep::LastError;
 use crate::endpoint::{Checked, Endpoint, Registry, Standing, State};
@@ -42,6 +42,8 @@ pub(super) struct Process {
     pub(super) heard: Heard,
     /// What the active checks found.
     pub(super) board: Arc<Board>,
+    /// What is drained.
+    pub(super) drains: drains::Posted,
     pub(super) around: Arc<Surroundings>,
     pub(super) boot: Boot,
 }
@@ -75,11 +77,12 @@ impl World for Process {
     }
 
     fn clusters(&self) -> Vec<view::Cluster> {
-        self.cell.load().clusters.iter().map(|cluster| show_cluster(cluster, &self.board)).collect()
+        let drains = self.drains.load();
+        self.cell.load().clusters.iter().map(|cluster| show_cluster(cluster, &self.board, &drains)).collect()
     }
 
     fn cluster(&self, name: &str) -> Option<view::Cluster> {
-        self.cell.load().cluster(name).map(|cluster| show_cluster(cluster, &self.board))
+        self.cell.load().cluster(name).map(|cluster| show_cluster(cluster, &self.board, &self.drains.load()))
     }
 
     fn splits(&self) -> Vec<view::Split> {
@@ -165,22 +168,8 @@ impl World for Process {
         }
     }
 
-    async fn drain(
-        &self,
-        cluster: &str,
-        address: SocketAddr,
-        on: bool,
-    ) -> Result<view::Endpoint, DrainError> {
-        let name: Name = cluster.parse().map_err(|_| DrainError::UnknownCluster)?;
-        self.inbox.drain(name, address, on).await.map_err(|error| match error {
-            control::DrainError::Cluster(_) => DrainError::UnknownCluster,
-            control::DrainError::Endpoint(..) => DrainError::UnknownEndpoint,
-            control::DrainError::Stopping => DrainError::Stopping,
-        })?;
-        let snapshot = self.cell.load();
-        let found = snapshot.cluster(cluster).ok_or(DrainError::UnknownCluster)?;
-        let endpoint = found.endpoints.iter().find(|e| e.member.address == address);
-        endpoint.map(|e| show_endpoint(found, e, &self.board)).ok_or(DrainError::UnknownEndpoint)
+    async fn drain(&self, request: drains::Request) -> Result<Vec<String>, DrainError> {
+        self.inbox.drain(request).await.map(|Applied { warnings, .. }| warnings)
     }
 }
 
@@ -242,7 +231,9 @@ fn fixed(written: &live::Route) -> view::Action {
     }
 }
 
-fn show_cluster(cluster: &Cluster, board: &Board) -> view::Cluster {
+fn show_cluster(cluster: &Cluster, board: &Board, drains: &Drains) -> view::Cluster {
+    let drained = drains.get(&cluster.name);
+    let whole = drained.and_then(|drained| drained.whole.as_ref());
     let endpoints = &cluster.endpoints;
     let available = endpoints.iter().filter(|e| e.available()).count();
     let usable = endpoints.iter().filter(|e| !e.withdrawn()).count();
@@ -252,11 +243,28 @@ fn show_cluster(cluster: &Cluster, board: &Board) -> view::Cluster {
         policy: cluster.config.load_balancing.policy,
         available,
         panic: available * 2 < usable,
-        endpoints: endpoints.iter().map(|e| show_endpoint(cluster, e, board)).collect(),
+        draining: whole.is_some(),
+        drained: show_word(whole),
+        endpoints: endpoints.iter().map(|e| show_endpoint(cluster, e, board, drained)).collect(),
     }
 }
 
-fn show_endpoint(cluster: &Cluster, endpoint: &Endpoint, board: &Board) -> view::Endpoint {
+/// Who drained it, why and when.
+fn show_word(word: Option<&Word>) -> view::Drained {
+    let given = |text: &String| (!text.is_empty()).then(|| text.clone());
+    word.map_or_else(view::Drained::default, |Word { author, why, at }| view::Drained {
+        drained_by: given(author),
+        drained_why: given(why),
+        drained_at: splits::date(*at),
+    })
+}
+
+fn show_endpoint(
+    cluster: &Cluster,
+    endpoint: &Endpoint,
+    board: &Board,
+    drained: Option<&Drained>,
+) -> view::Endpoint {
     let state = &endpoint.state;
     let found = board.find(cluster.name.as_str(), endpoint.member.address).filter(|_| endpoint.probed);
     view::Endpoint {
@@ -265,6 +273,7 @@ fn show_endpoint(cluster: &Cluster, endpoint: &Endpoint, board: &Board) -> view:
         registry: endpoint.member.registry,
         state: condition(endpoint),
         draining: state.draining(),
+        drained: show_word(drained.and_then(|drained| drained.word(endpoint.member.address))),
         checked: endpoint.probed.then(|| state.checked()),
         checked_since_seconds: found.as_ref().map(|f| f.since.elapsed().as_secs_f64()),
         checked_why: found.and_then(|f| f.why),

@@ -11,11 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::value::{Name, Span};
 
-/// `server`, `admin` and `listeners`.
+/// `server`, `admin`, `limits` and `listeners`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Boot {
     pub server: Server,
     pub admin: Admin,
+    /// Of each listener that says nothing else.
+    pub limits: Limits,
     pub listeners: Vec<Listener>,
 }
 
@@ -31,8 +33,9 @@ pub struct Server {
     pub pid_file: Option<PathBuf>,
     /// The Unix socket over which a new binary takes the listening sockets.
     pub upgrade_socket: PathBuf,
-    /// Where the last known good endpoints are kept, and the weights that were set at run time. None:
-    /// nowhere; a cold start needs its registry, and a restart goes back to the file's weights.
+    /// Where the last known good endpoints are kept, and the weights and drains that were set at run
+    /// time. None: nowhere; a cold start needs its registry, and a restart goes back to the file's
+    /// weights and drains nobody.
     pub state_dir: Option<PathBuf>,
 }
 
@@ -53,11 +56,38 @@ pub struct Listener {
     pub name: Name,
     /// Address and port, as `0.0.0.0:8080` or `[::]:8080`.
     pub address: SocketAddr,
+    /// What it takes at most. A key that is not here is as in the `limits` at the top.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// What one listener takes at most; what is beyond is answered 503 with `retry-after: 1`. A key that
+/// is not set is no limit: as in Envoy, the open files of the process are the only one. Each
+/// listener counts for itself, also where the numbers come from the top.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Open connections from clients, idle ones too. The next one is answered and closed before its
+    /// request is read.
+    #[schemars(range(min = 1))]
+    pub max_connections: Option<u32>,
+    /// Requests that are being answered. The next one is answered at once; its connection stays.
+    #[schemars(range(min = 1))]
+    pub max_in_flight: Option<u32>,
 }
 
 // === impl Boot ===
 
 impl Boot {
+    /// What a listener takes at most, key by key.
+    pub fn limits_of(&self, listener: &Listener) -> Limits {
+        let (own, all) = (listener.limits, self.limits);
+        Limits {
+            max_connections: own.max_connections.or(all.max_connections),
+            max_in_flight: own.max_in_flight.or(all.max_in_flight),
+        }
+    }
+
     /// The config paths whose values differ between two boot halves, for "needs an upgrade or
     /// restart".
     pub fn changed(&self, new: &Self) -> Vec<String> {
@@ -75,6 +105,7 @@ impl Boot {
         compare("server.state_dir", a.state_dir == b.state_dir);
         compare("admin.address", self.admin.address == new.admin.address);
         compare("admin.token_file", self.admin.token_file == new.admin.token_file);
+        compare("limits", self.limits == new.limits);
         compare("listeners", self.listeners == new.listeners);
         fields
     }

@@ -31,7 +31,7 @@ pub use self::split::{
     MAX_VARIANTS, MAX_WEIGHT, Mirror, OnUnhealthy, Override, Split, SplitCookie, SplitKey, Splits, Variant,
 };
 
-/// Everything but `server`, `admin` and `listeners`.
+/// Everything but `server`, `admin`, `limits` and `listeners`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Live {
     pub access_log: AccessLog,

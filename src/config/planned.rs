@@ -29,8 +29,6 @@ pub const PLANNED: &[Planned] = &[
     row("listeners[]", "tls", "end TLS in front of it; a listener speaks HTTP/1.1 and h2c in clear"),
     row("listeners[]", "proxy_protocol", "let what is in front set `x-forwarded-for`"),
     row("listeners[]", "tcp", "leave it out; a listener takes HTTP"),
-    row("listeners[]", "limits", "leave it out"),
-    row("", "limits", "leave it out"),
     row("", "register", "register the proxy with a service file of the Consul agent"),
     row("", "tracing", "leave it out; `x-request-id` ties log lines together"),
 ];

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Name, Problem};
-use crate::control::weights;
+use crate::control::{drains, weights};
 use crate::split::Standing;
 
 /// A change of the world. Members come over a channel of their own, from `discovery`.
@@ -15,13 +16,8 @@ use crate::split::Standing;
 pub enum Change {
     /// Read the config file again. `cause` is `SIGHUP`, `file` or `api`.
     Reload { cause: &'static str, reply: Option<oneshot::Sender<Result<Applied, Rejected>>> },
-    /// Take an endpoint out for new requests, or back.
-    Drain {
-        cluster: Name,
-        address: SocketAddr,
-        on: bool,
-        reply: oneshot::Sender<Result<Applied, DrainError>>,
-    },
+    /// Take an endpoint or a cluster out for new requests, or back.
+    Drain { request: drains::Request, reply: oneshot::Sender<Result<Applied, DrainError>> },
     /// Give a split other weights, on this node.
     Weights { request: weights::Request, reply: oneshot::Sender<Result<weights::Done, weights::Refused>> },
     /// All that the fleet's documents below a prefix say now, by route. See `Ledger::fleet`.
@@ -49,13 +45,15 @@ pub struct Rejected {
     pub problems: Vec<Problem>,
 }
 
-/// Why an endpoint can't be drained.
+/// Why nothing was drained or undrained.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DrainError {
     #[error("no cluster `{0}`")]
     Cluster(Name),
     #[error("cluster `{0}` has no endpoint {1}")]
     Endpoint(Name, SocketAddr),
+    #[error("the change cannot be written to {path}: {why}", path = path.display())]
+    Unsaved { path: PathBuf, why: String },
     #[error("the process is stopping")]
     Stopping,
 }
@@ -90,15 +88,14 @@ impl Inbox {
         answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 
-    /// Drains an endpoint, or ends that.
+    /// Drains an endpoint or a cluster, or ends that; returns once it holds and is on disk.
     ///
     /// # Errors
     ///
-    /// The current snapshot has no such cluster or endpoint.
-    pub async fn drain(&self, cluster: Name, address: SocketAddr, on: bool) -> Result<Applied, DrainError> {
+    /// Why nothing changed.
+    pub async fn drain(&self, request: drains::Request) -> Result<Applied, DrainError> {
         let (reply, answer) = oneshot::channel();
-        let change = Change::Drain { cluster, address, on, reply };
-        self.0.send(change).map_err(|_| DrainError::Stopping)?;
+        self.0.send(Change::Drain { request, reply }).map_err(|_| DrainError::Stopping)?;
         answer.await.unwrap_or(Err(DrainError::Stopping))
     }
 

@@ -1,4 +1,4 @@
-//! Changes of weights on their way to the disk, one at a time and in their order.
+//! Changes of weights and drains on their way to the disk, one at a time and in their order.
 //!
 //! A change is on disk before it serves: what a restart would forget is not accepted. The writing
 //! happens beside the writer's loop, so a disk that hangs keeps operators waiting and nobody else.
@@ -11,25 +11,42 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::control::ledger::Stored;
-use crate::control::overlay;
 use crate::control::weights::{Done, Refused, Request};
+use crate::control::{Applied, DrainError, drains, overlay};
 use crate::split::Amendment;
 
 /// Who asked for weights and wants to know how it went.
 pub(super) type Reply = oneshot::Sender<Result<Done, Refused>>;
+
+/// Who asked for a drain.
+pub(super) type DrainReply = oneshot::Sender<Result<Applied, DrainError>>;
 
 /// What waits, and what is being written.
 #[derive(Debug)]
 pub(super) struct Desk {
     /// None: nothing is kept.
     pub(super) dir: Option<PathBuf>,
-    pub(super) waiting: VecDeque<(Request, Reply)>,
+    pub(super) waiting: VecDeque<Wanted>,
     /// The disk has not what the ledger has, and nobody waits for it.
     pub(super) stale: bool,
-    running: Option<(Option<Accepted>, JoinHandle<io::Result<()>>)>,
+    running: Option<(Option<Entry>, JoinHandle<io::Result<()>>)>,
 }
 
-/// A change that was found good.
+/// What was asked for.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    Weights(Request, Reply),
+    Drain(drains::Request, DrainReply),
+}
+
+/// What is being written down.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Weights(Accepted),
+    Drain { request: drains::Request, at: u64, reply: DrainReply },
+}
+
+/// A change of weights that was found good.
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub(super) request: Request,
@@ -50,7 +67,7 @@ impl Desk {
     }
 
     /// Writes, for a change or for its own sake. Only when idle, and if there is a directory.
-    pub(super) fn write(&mut self, stored: Stored, change: Option<Accepted>) {
+    pub(super) fn write(&mut self, stored: Stored, change: Option<Entry>) {
         let Some(dir) = self.dir.clone() else { return };
         let task = tokio::task::spawn_blocking(move || overlay::save(&dir, &stored));
         self.running = Some((change, task));
@@ -58,7 +75,7 @@ impl Desk {
 
     /// Waits for what is being written. Never returns where nothing is. May be dropped and called
     /// again.
-    pub(super) async fn written(&mut self) -> (Option<Accepted>, io::Result<()>) {
+    pub(super) async fn written(&mut self) -> (Option<Entry>, io::Result<()>) {
         let Some((_, task)) = &mut self.running else { return std::future::pending().await };
         let outcome = task.await.unwrap_or_else(|error| Err(io::Error::other(error)));
         // Always there: it was looked at above.

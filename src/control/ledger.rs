@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::live::{Live, MAX_WEIGHT, Split};
 use crate::config::{Name, Problem};
+use crate::control::drains::Drains;
 use crate::split::weights::{bad_seed, is_seed, too_heavy};
 use crate::split::{Amendment, Origin, Standing};
 
@@ -28,6 +29,8 @@ use crate::split::{Amendment, Origin, Standing};
 pub struct Ledger {
     /// By this node's operators.
     overlay: BTreeMap<Name, Amendment>,
+    /// What they drained.
+    pub drains: Drains,
     fleet: Fleet,
     /// What was heard of a place that a config which waits yet names.
     early: Option<(String, BTreeMap<Name, Standing>)>,
@@ -57,6 +60,8 @@ pub struct Stored {
     pub splits: BTreeMap<Name, Amendment>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fleet: Option<StoredFleet>,
+    #[serde(default, skip_serializing_if = "Drains::is_empty")]
+    pub drains: Drains,
 }
 
 /// The fleet's documents as they were last heard.
@@ -76,7 +81,7 @@ pub struct StoredFleet {
 impl Ledger {
     /// Goes on from what an earlier process stored. `prefix`: `splits.consul_kv` of the config.
     pub fn restored(stored: Stored, prefix: Option<&str>) -> Self {
-        let mut ledger = Self { overlay: stored.splits, ..Self::default() };
+        let mut ledger = Self { overlay: stored.splits, drains: stored.drains, ..Self::default() };
         ledger.watch(prefix);
         let kept = stored.fleet.filter(|kept| Some(&kept.prefix) == ledger.fleet.prefix.as_ref());
         let Some(StoredFleet { splits, indexes, .. }) = kept else { return ledger };
@@ -95,7 +100,7 @@ impl Ledger {
         let Fleet { prefix, good, indexes, .. } = &self.fleet;
         let (splits, indexes) = (good.clone(), indexes.clone());
         let fleet = prefix.clone().map(|prefix| StoredFleet { prefix, splits, indexes });
-        Stored { splits: self.overlay.clone(), fleet }
+        Stored { splits: self.overlay.clone(), fleet, drains: self.drains.clone() }
     }
 
     /// The last good documents of the fleet with their indexes, and the prefix that they come from.

@@ -1,7 +1,8 @@
-//! The [`state_file`] `overlay.json` in `state_dir`: the weights that were set at run time.
+//! The [`state_file`] `overlay.json` in `state_dir`: the weights that were set at run time, and
+//! what was drained.
 //!
 //! It is read before the first snapshot, so that a restart never serves the file's weights even for
-//! a moment. A file that can't be read is said loudly and set aside, and the process starts with the
+//! a moment, nor sends a request to what is drained. A file that can't be read is said loudly and set aside, and the process starts with the
 //! file's weights: one damaged sector must not keep a proxy down. The bad side: a half-done rollout
 //! is then back at its start on this node; the log line is the alarm.
 
@@ -20,7 +21,8 @@ pub fn load(dir: &Path) -> Stored {
     match state_file::load::<Stored>(dir, FILE) {
         Ok(Some(stored)) => {
             let fleet = stored.fleet.as_ref().map_or(0, |fleet| fleet.splits.len());
-            info!(own = stored.splits.len(), fleet, "the weights that were set earlier are read");
+            let (own, drains) = (stored.splits.len(), stored.drains.len());
+            info!(own, fleet, drains, "the weights and drains that were set earlier are read");
             stored
         }
         Ok(None) => Stored::default(),
@@ -29,7 +31,7 @@ pub fn load(dir: &Path) -> Stored {
             let path = dir.join(FILE);
             error!(
                 path = %path.display(), %why, aside,
-                "the weights that were set earlier cannot be read; the config file's serve"
+                "the weights and drains that were set earlier cannot be read; the config file's serve"
             );
             Stored::default()
         }
@@ -72,7 +74,8 @@ mod tests {
         assert_eq!(load(dir.path()), Stored::default());
         assert!(dir.path().join("overlay.json.damaged").exists() && !path(dir.path()).exists());
         let amendment = Amendment { epoch: 3, ..Amendment::default() };
-        let stored = Stored { splits: [("shop".parse().unwrap(), amendment)].into(), fleet: None };
+        let splits = [("shop".parse().unwrap(), amendment)].into();
+        let stored = Stored { splits, ..Stored::default() };
         save(dir.path(), &stored).unwrap();
         assert_eq!(load(dir.path()), stored);
     }

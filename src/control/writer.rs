@@ -1,5 +1,6 @@
 //! The task behind `control`: its state and its loop.
 
+mod drains;
 mod weights;
 
 use std::collections::HashSet;
@@ -11,14 +12,15 @@ use tokio::time::{Duration, Instant, interval, sleep_until};
 use tracing::{info, warn};
 
 use crate::config::{Boot, Config, Live, Name, Problem};
-use crate::control::desk::Desk;
+use crate::control::desk::{Desk, Wanted};
+use crate::control::drains::Posted;
 use crate::control::ledger::Ledger;
 use crate::control::members::Book;
 use crate::control::overlay;
 use crate::control::pending::{Pending, documents, waiting};
 use crate::control::reading::{Candidate, Reader, Request, compile, open_log};
 use crate::control::ready::Ready;
-use crate::control::{Applied, Change, DrainError, Rejected, WARM};
+use crate::control::{Applied, Change, Rejected, WARM};
 use crate::discovery::{Stop, Update};
 use crate::endpoint::Roster;
 use crate::observe::access::AccessLog;
@@ -42,6 +44,8 @@ pub struct Writer {
     /// What stands over the file's weights.
     ledger: Ledger,
     desk: Desk,
+    /// What is drained, for the admin API.
+    drains: Posted,
     /// What the sources are to watch: the pending config, else the serving one.
     wanted: watch::Sender<Arc<Live>>,
 }
@@ -71,6 +75,8 @@ impl Writer {
         let mut ledger = Ledger::restored(stored, plan.live.splits.consul_kv.as_deref());
         ledger.judge(&plan.live);
         let desk = Desk::new(boot.server.state_dir.clone());
+        let drains = Posted::default();
+        drains.post(ledger.drains.clone());
         let now = Instant::now();
         let pending = Pending {
             waiting: waiting(&plan, None, None, now),
@@ -84,12 +90,31 @@ impl Writer {
         let (roster, pending) = (Roster::default(), Some(pending));
         let reader = Reader::new(file, around.clone(), cell.clone());
         let serving = None;
-        Ok(Self { around, cell, ready, book, roster, serving, pending, boot, reader, ledger, desk, wanted })
+        Ok(Self {
+            around,
+            cell,
+            ready,
+            book,
+            roster,
+            serving,
+            pending,
+            boot,
+            reader,
+            ledger,
+            desk,
+            drains,
+            wanted,
+        })
     }
 
     /// What the sources should watch, for the hub.
     pub fn wanted(&self) -> watch::Receiver<Arc<Live>> {
         self.wanted.subscribe()
+    }
+
+    /// What is drained, for the admin API.
+    pub fn drains(&self) -> Posted {
+        self.drains.clone()
     }
 
     /// What stands over the file's weights at the start, for those that follow the fleet's documents.
@@ -126,7 +151,7 @@ impl Writer {
                 }
                 Some(change) = changes.recv() => self.change(change),
                 (request, outcome) = self.reader.done() => self.read(request, outcome),
-                (change, outcome) = self.desk.written() => self.weights_written(change, outcome),
+                (change, outcome) = self.desk.written() => self.written(change, outcome),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 _ = sweep.tick() => self.sweep(),
                 changed = stop.changed() => if changed.is_err() || *stop.borrow() { return },
@@ -142,8 +167,9 @@ impl Writer {
                 self.cell.load().access_log.reopen();
                 self.reader.ask(cause, reply);
             }
-            Change::Drain { cluster, address, on, reply } => {
-                let _ = reply.send(self.drain(cluster, address, on));
+            Change::Drain { request, reply } => {
+                self.desk.waiting.push_back(Wanted::Drain(request, reply));
+                self.next();
             }
             Change::Weights { request, reply } => self.weights(request, reply),
             Change::Documents { prefix, said } => {
@@ -237,7 +263,7 @@ impl Writer {
             self.desk.stale |= self.desk.dir.is_some() && self.ledger.stored() != stored;
             self.serving = Some(plan);
             self.publish(Some(access_log), cause);
-            self.next_weights();
+            self.next();
         }
         let generation = self.cell.load().generation;
         for reply in replies {
@@ -259,6 +285,7 @@ impl Writer {
         let step =
             Step { previous: &previous, members: &members, standing: &standing, access_log, cause, now };
         let snapshot = Arc::new(plan.snapshot(step, &mut self.roster, &self.around));
+        self.mark(&snapshot);
         if snapshot.digest == previous.digest
             && Arc::ptr_eq(&snapshot.live, &previous.live)
             && Arc::ptr_eq(&snapshot.access_log, &previous.access_log)
@@ -270,18 +297,6 @@ impl Writer {
         self.around.metrics.set_generation(snapshot.generation);
         let changes = diff::describe(&previous, &snapshot).join(", ");
         info!(generation = snapshot.generation, cause = snapshot.cause, changes, "published");
-    }
-
-    fn drain(&self, cluster: Name, address: std::net::SocketAddr, on: bool) -> Result<Applied, DrainError> {
-        let snapshot = self.cell.load();
-        let found = snapshot.cluster(cluster.as_str()).ok_or_else(|| DrainError::Cluster(cluster.clone()))?;
-        let endpoint = found.endpoints.iter().find(|e| e.member.address == address);
-        let endpoint = endpoint.ok_or_else(|| DrainError::Endpoint(cluster.clone(), address))?;
-        if endpoint.state.drain(on) != on {
-            info!(%cluster, %address, on, "drain");
-        }
-        let generation = snapshot.generation;
-        Ok(Applied { generation, needs_upgrade: Vec::new(), warnings: Vec::new() })
     }
 
     fn sweep(&mut self) {

@@ -57,6 +57,7 @@ pub struct Metrics {
     mirrors: Mirrors,
     reloads: Family,
     invalid: Family,
+    turned_away: Family,
     retries: Family,
     panic: Family,
     connect_failures: Family,
@@ -117,6 +118,11 @@ impl Metrics {
                 "tidegate_http_requests_invalid_total",
                 "Requests refused before routing because they are not valid HTTP.",
                 &["listener", "reason"],
+            ),
+            turned_away: Family::new(
+                "tidegate_listener_rejected_total",
+                "Connections and requests answered 503 because their listener was full, by the limit.",
+                &["listener", "limit"],
             ),
             retries: Family::new(
                 "tidegate_retries_total",
@@ -189,6 +195,11 @@ impl Metrics {
         self.invalid.counter(&[listener, reason])
     }
 
+    /// What a listener turns away since it is full. `limit` is the key of the config.
+    pub fn turned_away(&self, listener: &str, limit: &'static str) -> Counter {
+        self.turned_away.counter(&[listener, limit])
+    }
+
     /// Lines of the access log that were lost; for
     /// [`AccessLog::new`](crate::observe::AccessLog::new).
     pub fn access_log_dropped(&self) -> IntCounter {
@@ -232,6 +243,7 @@ impl Metrics {
         for family in [&self.reloads, &self.invalid, &self.retries, &self.panic, &self.connect_failures] {
             family.render(&mut text);
         }
+        self.turned_away.render(&mut text);
         self.outliers.families().for_each(|family| family.render(&mut text));
         for family in [&self.health_checks, &self.rejected, &self.assignments, &self.crossings] {
             family.render(&mut text);

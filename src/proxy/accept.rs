@@ -16,7 +16,7 @@ use crate::filter::{Answer, Verdict};
 use crate::observe::Flag;
 use crate::observe::metrics::Counter;
 use crate::proxy::ctx::{InFlight, RequestCtx};
-use crate::proxy::error::local;
+use crate::proxy::error::{full, local};
 use crate::proxy::respond::{edit, exchange};
 use crate::proxy::{Invalid, Proxy, authority, hop, tap, variant};
 use crate::route::{RequestView, Router};
@@ -46,6 +46,11 @@ impl Proxy {
         self.settle_keepalive(session);
         let snapshot = self.cell.load();
         ctx.snapshot = Some(snapshot.clone());
+        let Some(place) = listener.limits.request() else {
+            ctx.flag = Some(Flag::UO);
+            return full(session).await.map(|()| true);
+        };
+        ctx.place = Some(place);
         hop::request(session.req_header_mut());
         if let Err((reason, why)) = find(session, ctx, &snapshot.table.router, &listener.invalid) {
             reason.inc();

@@ -11,6 +11,7 @@ use crate::cluster::Cluster;
 use crate::endpoint::Lease;
 use crate::filter::Memory;
 use crate::observe::Flag;
+use crate::proxy::limits::Place;
 use crate::proxy::{mirror, retry};
 use crate::snapshot::table::Forward;
 use crate::snapshot::{Action, Route, Snapshot, Target};
@@ -29,6 +30,8 @@ pub struct RequestCtx {
     pub(crate) route: Option<usize>,
     /// accept: counts the request in until it ends.
     pub(crate) in_flight: Option<InFlight>,
+    /// accept: its place below the listener's limit.
+    pub(crate) place: Option<Place>,
     /// accept, connect: the index of the cluster in use.
     pub(crate) cluster: Option<usize>,
     /// accept, connect: what the split decided, if there is one.
@@ -91,6 +94,7 @@ impl RequestCtx {
             listener: 0,
             route: None,
             in_flight: None,
+            place: None,
             cluster: None,
             variant: None,
             minted: None,

@@ -150,6 +150,13 @@ async fn peek(stream: &mut Stream, bytes: &mut [u8], deadline: Duration) -> Resu
 impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let _open = Open::new(&self.proxy.connections);
+        let digest = stream.get_socket_digest();
+        let local = digest.as_deref().and_then(|d| d.local_addr()?.as_inet().copied());
+        let limits = &self.proxy.listeners[self.proxy.listener(local)].limits;
+        let Some(_place) = limits.connection() else {
+            limits.turn_away(stream).await;
+            return None;
+        };
         match Self::speaks_http2(&mut stream).await {
             Ok(true) => self.http.process_new(stream, shutdown).await,
             Ok(false) => {

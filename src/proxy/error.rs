@@ -3,7 +3,7 @@
 //! | what | status | flag |
 //! |---|---|---|
 //! | no usable endpoint | 503 | UH |
-//! | a limit of the circuit breaker | 503, with [`OVERLOADED`] | UO |
+//! | a limit of the circuit breaker, or of the listener | 503, with [`OVERLOADED`] | UO |
 //! | connection not opened | 503 | UF |
 //! | no answer in time | 504 | UT |
 //! | endpoint closed or reset | 502 | UC |
@@ -19,12 +19,13 @@ use pingora_proxy::{FailToProxy, Session};
 use crate::observe::Flag;
 use crate::proxy::accept::send;
 use crate::proxy::ctx::RequestCtx;
+use crate::proxy::limits::RETRY_AFTER;
 
 /// What a client that went away is logged as; nginx's number.
 const CLIENT_GONE: u16 = 499;
 
 /// Tells the client, and proxies in front, that the request was turned away and has reached nobody.
-const OVERLOADED: &str = "x-tidegate-overloaded";
+pub(crate) const OVERLOADED: &str = "x-tidegate-overloaded";
 
 /// Answers for a request that failed for good.
 pub(crate) async fn answer(session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
@@ -97,11 +98,23 @@ pub(crate) async fn local(session: &mut Session, status: u16, what: &'static str
     write(session, status, what, false).await
 }
 
+/// Turns a request away that is one too many for its listener.
+pub(crate) async fn full(session: &mut Session) -> Result<()> {
+    let mut header = ResponseHeader::build(503, Some(5))?;
+    header.insert_header(OVERLOADED, "true")?;
+    header.insert_header(header::RETRY_AFTER, RETRY_AFTER)?;
+    text(session, header, "overloaded").await
+}
+
 async fn write(session: &mut Session, status: u16, what: &'static str, overloaded: bool) -> Result<()> {
     let mut header = ResponseHeader::build(status, Some(4))?;
     if overloaded {
         header.insert_header(OVERLOADED, "true")?;
     }
+    text(session, header, what).await
+}
+
+async fn text(session: &mut Session, mut header: ResponseHeader, what: &'static str) -> Result<()> {
     header.insert_header(header::CONTENT_TYPE, "text/plain; charset=utf-8")?;
     header.insert_header(header::CACHE_CONTROL, "no-store")?;
     send(session, header, Bytes::from(format!("{what}\n"))).await

@@ -22,6 +22,7 @@ impl Proxy {
         outcome::ended(ctx);
         ctx.tries.end();
         ctx.in_flight = None;
+        ctx.place = None;
         let Some(snapshot) = &ctx.snapshot else { return };
         let written = session.response_written().map(|header| header.status.as_u16());
         let status = ctx.status.or(written).unwrap_or(0);

@@ -20,11 +20,12 @@ use tokio::sync::watch;
 use crate::admin::explain::Probe;
 use crate::admin::view::{Action, Cluster, Endpoint, Route, Snapshot, Source};
 use crate::admin::view::{Preview, Split, Variant};
-use crate::admin::world::{DrainError, ReloadError, Reloaded};
+use crate::admin::world::{ReloadError, Reloaded};
 use crate::admin::{Admin, World};
 use crate::config::live::{Match, OnUnhealthy, PathMatch, Policy};
 use crate::config::{Name, Problem, boot};
 use crate::control::weights::{Done, Refused, Request};
+use crate::control::{DrainError, drains};
 use crate::endpoint::Registry;
 use crate::observe::metrics::EndpointState;
 use crate::split::Origin;
@@ -63,6 +64,7 @@ impl Fake {
             registry,
             state,
             draining,
+            drained: Default::default(),
             checked: None,
             checked_since_seconds: None,
             checked_why: None,
@@ -130,6 +132,8 @@ impl World for Fake {
             policy: Policy::LeastRequest,
             available,
             panic: available < 2,
+            draining: false,
+            drained: Default::default(),
             endpoints,
         };
         let none = Cluster {
@@ -138,6 +142,8 @@ impl World for Fake {
             policy: Policy::RoundRobin,
             available: 0,
             panic: false,
+            draining: false,
+            drained: Default::default(),
             endpoints: vec![],
         };
         vec![none, web]
@@ -251,15 +257,17 @@ impl World for Fake {
         Ok(Reloaded { generation: 42, needs_upgrade: vec!["listeners".into()], warnings: Vec::new() })
     }
 
-    async fn drain(&self, cluster: &str, address: SocketAddr, on: bool) -> Result<Endpoint, DrainError> {
-        if cluster != "web" {
-            return Err(DrainError::UnknownCluster);
+    async fn drain(&self, request: drains::Request) -> Result<Vec<String>, DrainError> {
+        if request.cluster.as_str() != "web" {
+            return Err(DrainError::Cluster(request.cluster));
         }
-        if address != SocketAddr::from(([10, 0, 0, 1], 8080)) {
-            return Err(DrainError::UnknownEndpoint);
+        if let Some(address) = request.address
+            && address != SocketAddr::from(([10, 0, 0, 1], 8080))
+        {
+            return Err(DrainError::Endpoint(request.cluster, address));
         }
-        self.drained.store(on, Relaxed);
-        Ok(self.endpoint(1, Registry::Passing))
+        self.drained.store(request.on, Relaxed);
+        Ok(Vec::new())
     }
 }
 

@@ -113,6 +113,10 @@ async fn draining() {
     assert_eq!(post("/v1/clusters/web/endpoints/10.0.0.9:8080/drain").await.status, 404);
     assert_eq!(post("/v1/clusters/none/endpoints/10.0.0.1:8080/drain").await.status, 404);
     assert_eq!(post("/v1/clusters/web/endpoints/localhost/drain").await.status, 400);
+    let reply = post("/v1/clusters/web/drain").await;
+    assert_eq!((reply.status, &reply.json()["name"]), (200, &"web".into()));
+    assert!(world.drained.load(Relaxed));
+    assert_eq!(post("/v1/clusters/none/undrain").await.status, 404);
 }
 
 #[tokio::test]

@@ -20,6 +20,8 @@ pub(super) enum Form {
     Set,
     Reset,
     Preview,
+    /// Who and why, and nothing else.
+    Sign,
 }
 
 /// What a body says.
@@ -54,6 +56,7 @@ impl Form {
             Self::Set => &["weights", "author", "why", "if_generation", "if_epoch"],
             Self::Reset => &["author", "why", "if_generation", "if_epoch"],
             Self::Preview => &["weights"],
+            Self::Sign => &["author", "why"],
         }
     }
 }

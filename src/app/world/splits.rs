@@ -125,7 +125,7 @@ fn part(key: &SplitKey) -> String {
 }
 
 /// A time to the second. None: 0, or what no calendar has; a document may say anything.
-fn date(at: u64) -> Option<String> {
+pub(super) fn date(at: u64) -> Option<String> {
     let time = UNIX_EPOCH.checked_add(Duration::from_secs(at)).filter(|_| (1..=LAST).contains(&at))?;
     let mut text = Vec::new();
     rfc3339(&mut text, time);

@@ -5,11 +5,16 @@ fn with(addresses: &[&str], admin: &str) -> Vec<Problem> {
     let mut boot = crate::config::Boot {
         server: crate::config::boot::Server::default(),
         admin: crate::config::boot::Admin { address: admin.parse().unwrap(), token_file: Some("t".into()) },
+        limits: crate::config::boot::Limits::default(),
         listeners: Vec::new(),
     };
     for (index, address) in addresses.iter().enumerate() {
         let name = format!("l{index}").parse().unwrap();
-        boot.listeners.push(Listener { name, address: address.parse().unwrap() });
+        boot.listeners.push(Listener {
+            name,
+            address: address.parse().unwrap(),
+            limits: crate::config::boot::Limits::default(),
+        });
     }
     let mut problems = Vec::new();
     boot::check(&boot, &mut problems);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::config::Name;
-use crate::control::desk::{Accepted, Reply};
+use crate::control::desk::{Accepted, Entry, Reply, Wanted};
 use crate::control::overlay;
 use crate::control::weights::{Done, Refused, Request, Wish, find, judge, own};
 use crate::control::writer::Writer;
@@ -16,7 +16,7 @@ use crate::snapshot::Serving;
 use crate::split::{Standing, Weights};
 
 /// Said with each change that only this process knows of.
-const FORGOTTEN: &str = "no `server.state_dir` is set, so this is gone after a restart";
+pub(super) const FORGOTTEN: &str = "no `server.state_dir` is set, so this is gone after a restart";
 
 /// So many routes are named in the cause of a snapshot; a folder may change thousands at once.
 const NAMED: usize = 5;
@@ -24,8 +24,8 @@ const NAMED: usize = 5;
 impl Writer {
     /// Takes a wish for other weights.
     pub(super) fn weights(&mut self, request: Request, reply: Reply) {
-        self.desk.waiting.push_back((request, reply));
-        self.next_weights();
+        self.desk.waiting.push_back(Wanted::Weights(request, reply));
+        self.next();
     }
 
     /// Enters what the fleet's source says now. It serves at once and is written down afterwards: it
@@ -55,50 +55,64 @@ impl Writer {
                 new.get(&old.route).into_iter().for_each(|new| tell(old, new));
             }
         }
-        self.next_weights();
+        self.next();
     }
 
     /// Goes on after a write.
-    pub(super) fn weights_written(&mut self, change: Option<Accepted>, outcome: io::Result<()>) {
+    pub(super) fn written(&mut self, change: Option<Entry>, outcome: io::Result<()>) {
+        // What failed may have got there and only not been synced.
+        self.desk.stale |= change.is_some() && outcome.is_err();
         match (change, outcome) {
-            (Some(accepted), Ok(())) => self.amend(accepted, Vec::new()),
-            (Some(Accepted { request, reply, .. }), Err(why)) => {
+            (Some(Entry::Weights(accepted)), Ok(())) => self.amend(accepted, Vec::new()),
+            (Some(Entry::Drain { request, at, reply }), Ok(())) => {
+                self.drain(request, at, reply, Vec::new());
+            }
+            (Some(Entry::Weights(Accepted { request, reply, .. })), Err(why)) => {
                 let path = self.desk.dir.as_deref().map(overlay::path).unwrap_or_default();
                 let refused = Refused::Unsaved { path, why: why.to_string() };
                 warn!(route = %request.route, error = %refused, "weights refused");
-                // It may have got there and only not been synced.
-                self.desk.stale = true;
                 let _ = reply.send(Err(refused));
             }
+            (Some(Entry::Drain { request, reply, .. }), Err(why)) => {
+                self.drain_unsaved(&request, reply, &why);
+            }
             (None, Err(why)) => {
-                warn!(%why, "the weights in force cannot be written to state_dir; a restart may not know them")
+                warn!(%why, "what is in force cannot be written to state_dir; a restart may not know it")
             }
             (None, Ok(())) => {}
         }
-        self.next_weights();
+        self.next();
     }
 
     /// Begins with the next wish that is good, if none is under way.
-    pub(super) fn next_weights(&mut self) {
+    pub(super) fn next(&mut self) {
         while self.desk.idle()
-            && let Some((request, reply)) = self.desk.waiting.pop_front()
+            && let Some(wanted) = self.desk.waiting.pop_front()
         {
-            let snapshot = self.cell.load();
-            let good = own(&snapshot, &request.route).and_then(|()| judge(&snapshot, &request, unix_now()));
-            match good {
-                Err(refused) => drop(reply.send(Err(refused))),
-                Ok(amendment) if self.desk.dir.is_none() => {
-                    self.amend(Accepted { request, amendment, reply }, vec![FORGOTTEN.to_owned()]);
-                }
-                Ok(amendment) => {
-                    let mut next = self.ledger.clone();
-                    next.set(request.route.clone(), amendment.clone());
-                    self.desk.write(next.stored(), Some(Accepted { request, amendment, reply }));
-                }
+            match wanted {
+                Wanted::Weights(request, reply) => self.next_weights(request, reply),
+                Wanted::Drain(request, reply) => self.next_drain(request, reply),
             }
         }
         if self.desk.idle() && std::mem::take(&mut self.desk.stale) {
             self.desk.write(self.ledger.stored(), None);
+        }
+    }
+
+    fn next_weights(&mut self, request: Request, reply: Reply) {
+        let snapshot = self.cell.load();
+        let good = own(&snapshot, &request.route).and_then(|()| judge(&snapshot, &request, unix_now()));
+        match good {
+            Err(refused) => drop(reply.send(Err(refused))),
+            Ok(amendment) if self.desk.dir.is_none() => {
+                self.amend(Accepted { request, amendment, reply }, vec![FORGOTTEN.to_owned()]);
+            }
+            Ok(amendment) => {
+                let mut next = self.ledger.clone();
+                next.set(request.route.clone(), amendment.clone());
+                let entry = Entry::Weights(Accepted { request, amendment, reply });
+                self.desk.write(next.stored(), Some(entry));
+            }
         }
     }
 
@@ -157,7 +171,7 @@ fn signed(author: &str, why: &str) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the date of a change is told as the calendar has it")]
-fn unix_now() -> u64 {
+pub(super) fn unix_now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
 }

@@ -159,12 +159,12 @@ async fn what_no_longer_serves_when_it_is_on_disk_is_refused() {
     writer.documents("p", [(name("shop"), document("a", 9, 4))].into());
     let (change, outcome) = writer.desk.written().await;
     assert!(change.is_some() && overlay::load(dir.path()).splits.contains_key(&name("shop")));
-    writer.weights_written(change, outcome);
+    writer.written(change, outcome);
     assert!(matches!(answer.await.unwrap(), Err(Refused::OfFleet { .. })));
     assert_eq!(cell.load().split("shop").unwrap().weights.values(), [9, 1]);
     let (change, outcome) = writer.desk.written().await;
     assert!(change.is_none() && outcome.is_ok() && overlay::load(dir.path()).splits.is_empty());
-    writer.weights_written(change, outcome);
+    writer.written(change, outcome);
     assert!(writer.desk.idle());
 }
 
