@@ -12,12 +12,13 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::balance::hash::HashPolicy;
 use crate::balance::slow_start;
-use crate::balance::{Balancer, Choice};
+use crate::balance::{Balancer, Choice, Mode};
 use crate::config::Name;
-use crate::config::live;
+use crate::config::live::{self, Policy};
 use crate::endpoint::{Endpoint, Member, Members, Pool, Reason, Roster};
 use crate::observe::metrics::{ClusterMetrics, Metrics};
 use crate::outlier::Outlier;
+use crate::priority;
 
 /// How long a TCP connection to an endpoint may take to open, where the config says nothing.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -50,6 +51,8 @@ pub struct Cluster {
     pub breaker: Breaker,
     balancer: Balancer,
     peers: Box<[HttpPeer]>,
+    /// How many endpoints there would be if all were available.
+    listed: u32,
 }
 
 /// The limits of a cluster.
@@ -115,6 +118,7 @@ impl Cluster {
                 .slow_start(slow)
                 .limited(breaker.endpoint_requests),
             peers,
+            listed: listed.iter().map(|m| u32::from(m.weight > 0)).sum(),
             endpoints,
             members,
         }
@@ -125,16 +129,49 @@ impl Cluster {
         self.balancer.pick(key, tried, rng)
     }
 
+    /// As [`pick`](Self::pick), with a say in who may be used.
+    pub fn pick_in(
+        &self,
+        mode: Mode,
+        key: Option<u64>,
+        tried: &[SocketAddr],
+        rng: &mut fastrand::Rng,
+    ) -> Option<Choice> {
+        self.balancer.pick_in(mode, key, tried, rng)
+    }
+
+    /// How well it is, from 0 to 1: see [`priority`]. As far as is known: a large cluster is looked at
+    /// in pieces, a piece with each question.
+    pub fn score(&self, rng: &mut fastrand::Rng) -> f64 {
+        priority::score(self.balancer.available(rng), self.listed)
+    }
+
+    /// The same by a look at everybody, for people.
+    pub fn exact_score(&self) -> f64 {
+        let available = self.endpoints.iter().map(|e| u32::from(e.available())).sum();
+        priority::score(available, self.listed)
+    }
+
+    /// Whether requests with the same key belong together.
+    pub fn keyed(&self) -> bool {
+        matches!(self.config.load_balancing.policy, Policy::RingHash | Policy::Maglev)
+    }
+
+    /// Whether somebody who is available has no place left.
+    pub fn crowded(&self) -> bool {
+        self.balancer.crowded()
+    }
+
     /// Whether a pick may have found nobody because endpoints have no place left.
     pub fn full(&self) -> bool {
         self.balancer.full()
     }
 
     /// As [`pick`](Self::pick), for people who ask: where a request with this key would go now.
-    pub fn probe(&self, key: Option<u64>) -> Option<Choice> {
+    pub fn probe(&self, mode: Mode, key: Option<u64>) -> Option<Choice> {
         // A try of nobody makes it a second one, which takes no turn from the requests'.
         let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
-        self.balancer.pick(key, &[nobody], &mut fastrand::Rng::with_seed(0))
+        self.pick_in(mode, key, &[nobody], &mut fastrand::Rng::with_seed(0))
     }
 
     /// The prepared peer of an endpoint, by its index.

@@ -12,6 +12,7 @@
 //! crate does the unlabelled families, `process_*`, and the encoding of both.
 
 pub mod breaker;
+pub mod failover;
 pub mod health;
 pub mod histogram;
 pub mod mirror;
@@ -65,6 +66,7 @@ pub struct Metrics {
     health_checks: Family,
     crossings: Family,
     rejected: Family,
+    failover: Family,
 }
 
 /// What a request adds to for its cluster.
@@ -138,6 +140,7 @@ impl Metrics {
             health_checks: health::checks(),
             crossings: split::crossings(),
             rejected: breaker::family(),
+            failover: failover::family(),
             registry,
         };
         metrics.start()?;
@@ -213,7 +216,7 @@ impl Metrics {
         for family in [&self.retries, &self.panic, &self.connect_failures, &self.rejected] {
             family.sweep();
         }
-        for family in [&self.assignments, &self.crossings] {
+        for family in [&self.assignments, &self.crossings, &self.failover] {
             family.sweep();
         }
         self.outliers.families().for_each(Family::sweep);
@@ -233,10 +236,9 @@ impl Metrics {
         for family in [&self.reloads, &self.invalid, &self.retries, &self.panic, &self.connect_failures] {
             family.render(&mut text);
         }
-        self.assignments.render(&mut text);
         self.outliers.families().for_each(|family| family.render(&mut text));
         self.health_checks.render(&mut text);
-        for family in [&self.rejected, &self.assignments, &self.crossings] {
+        for family in [&self.rejected, &self.assignments, &self.crossings, &self.failover] {
             family.render(&mut text);
         }
         scrape.render(&mut text);

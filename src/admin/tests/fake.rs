@@ -129,6 +129,8 @@ impl World for Fake {
             source: source("consul"),
             policy: Policy::LeastRequest,
             available,
+            score: 0.7,
+            failover: vec!["none".into()],
             panic: available < 2,
             endpoints,
         };
@@ -137,6 +139,8 @@ impl World for Fake {
             source: source("dns"),
             policy: Policy::RoundRobin,
             available: 0,
+            score: 0.0,
+            failover: vec![],
             panic: false,
             endpoints: vec![],
         };
