@@ -5,6 +5,8 @@ mod support;
 
 #[path = "failover/clusters.rs"]
 mod clusters;
+#[path = "failover/locality.rs"]
+mod locality;
 #[path = "failover/splits.rs"]
 mod splits;
 

@@ -115,6 +115,20 @@ pub struct LoadBalancing {
     /// For `round_robin` and `least_request`: how long a new or recovered endpoint takes to its full
     /// share. Default: none.
     pub slow_start: Option<Span>,
+    /// Prefers endpoints near this node, as long as enough of them are available. Not for hashing
+    /// policies. Default: none is preferred.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locality: Option<Locality>,
+}
+
+/// Where this node is. An endpoint is near if everything that is given here holds for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Locality {
+    /// The Consul datacenter.
+    pub datacenter: Option<String>,
+    /// The value of `zone` in an endpoint's meta.
+    pub zone: Option<String>,
 }
 
 /// The balancing policies. All respect weights.

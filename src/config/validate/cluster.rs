@@ -171,6 +171,9 @@ fn balancing(path: &str, balancing: &LoadBalancing, problems: &mut Vec<Problem>)
             within(&path, window, Span::secs(1), Span::secs(3600), problems);
         }
     }
+    if let Some(locality) = &balancing.locality {
+        super::failover::locality(&format!("{path}.locality"), locality, hashes, problems);
+    }
     for (index, key) in balancing.hash.iter().enumerate() {
         let (kind, name) = match key {
             HashKey::Header(name) => ("header", name),
