@@ -35,6 +35,7 @@ pub mod census;
 pub mod field;
 pub mod hash;
 pub mod least_request;
+pub mod locality;
 pub mod maglev;
 pub mod quota;
 pub mod random;
@@ -51,9 +52,10 @@ mod tests;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub use self::field::Choice;
+pub use self::field::{Choice, Mode};
 use self::field::{Draw, Field};
 use self::least_request::LeastRequest;
+pub use self::locality::Locality;
 use self::maglev::Maglev;
 use self::random::Random;
 use self::ring_hash::RingHash;
@@ -111,12 +113,23 @@ impl Balancer {
     /// without it they pick at random by weight. `tried`: the endpoints this request already failed
     /// on; they are not chosen again.
     pub fn pick(&self, key: Option<u64>, tried: &[SocketAddr], rng: &mut fastrand::Rng) -> Option<Choice> {
+        self.pick_in(Mode::Usual, key, tried, rng)
+    }
+
+    /// As [`pick`](Self::pick), with a say in who may be used.
+    pub fn pick_in(
+        &self,
+        mode: Mode,
+        key: Option<u64>,
+        tried: &[SocketAddr],
+        rng: &mut fastrand::Rng,
+    ) -> Option<Choice> {
         match &self.table {
-            Table::RoundRobin(draw) => self.field.pick(draw, key, tried, rng),
-            Table::Random(draw) => self.field.pick(draw, key, tried, rng),
-            Table::LeastRequest(draw) => self.field.pick(draw, key, tried, rng),
-            Table::RingHash(draw) => self.field.pick(draw, key, tried, rng),
-            Table::Maglev(draw) => self.field.pick(draw, key, tried, rng),
+            Table::RoundRobin(draw) => self.field.pick(draw, mode, key, tried, rng),
+            Table::Random(draw) => self.field.pick(draw, mode, key, tried, rng),
+            Table::LeastRequest(draw) => self.field.pick(draw, mode, key, tried, rng),
+            Table::RingHash(draw) => self.field.pick(draw, mode, key, tried, rng),
+            Table::Maglev(draw) => self.field.pick(draw, mode, key, tried, rng),
         }
     }
 
@@ -129,6 +142,16 @@ impl Balancer {
     /// Whether nothing may have been usable because of that limit.
     pub fn full(&self) -> bool {
         self.field.full()
+    }
+
+    /// How many are available, as far as the census knows.
+    pub fn available(&self, rng: &mut fastrand::Rng) -> u32 {
+        self.field.tally(rng).available()
+    }
+
+    /// Whether somebody who is available was not usable because of the limit.
+    pub fn crowded(&self) -> bool {
+        self.field.crowded()
     }
 
     /// The endpoints it was built with, in the order that [`Choice::index`] counts in.

@@ -12,12 +12,13 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::balance::hash::HashPolicy;
 use crate::balance::slow_start;
-use crate::balance::{Balancer, Choice};
+use crate::balance::{Balancer, Choice, Locality, Mode};
 use crate::config::Name;
-use crate::config::live;
+use crate::config::live::{self, Policy};
 use crate::endpoint::{Endpoint, Member, Members, Pool, Reason, Roster};
 use crate::observe::metrics::{ClusterMetrics, Metrics};
 use crate::outlier::Outlier;
+use crate::priority;
 
 /// How long a TCP connection to an endpoint may take to open, where the config says nothing.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,7 +50,11 @@ pub struct Cluster {
     /// How much it is asked for at once.
     pub breaker: Breaker,
     balancer: Balancer,
+    /// None: nobody is preferred, or there is nobody to prefer.
+    locality: Option<Locality>,
     peers: Box<[HttpPeer]>,
+    /// How many endpoints there would be if all were available.
+    listed: u32,
 }
 
 /// The limits of a cluster.
@@ -100,6 +105,10 @@ impl Cluster {
         let connect = config.connect_timeout.map_or(CONNECT_TIMEOUT, |span| span.0);
         let peers = listed.iter().map(|m| peer(m.address, connect)).collect();
         let breaker = Breaker::from(&config.circuit_breaker);
+        let policy = config.load_balancing.policy;
+        let balancer = |endpoints: Arc<[Endpoint]>| {
+            Balancer::new(policy, endpoints).slow_start(slow).limited(breaker.endpoint_requests)
+        };
         Self {
             name: name.clone(),
             config: config.clone(),
@@ -111,10 +120,14 @@ impl Cluster {
             // No members and no answer yet are two things: the admin API tells them apart.
             digest: xxh3_64(format!("{name} {config:?} {members:?}").as_bytes()),
             breaker,
-            balancer: Balancer::new(config.load_balancing.policy, endpoints.clone())
-                .slow_start(slow)
-                .limited(breaker.endpoint_requests),
+            balancer: balancer(endpoints.clone()),
+            locality: config
+                .load_balancing
+                .locality
+                .as_ref()
+                .and_then(|here| Locality::new(&endpoints, |endpoint| near(here, endpoint), balancer)),
             peers,
+            listed: listed.iter().map(|m| u32::from(m.weight > 0)).sum(),
             endpoints,
             members,
         }
@@ -122,7 +135,49 @@ impl Cluster {
 
     /// Picks an endpoint that is not in `tried`. `key`: what the hash policy found in the request.
     pub fn pick(&self, key: Option<u64>, tried: &[SocketAddr], rng: &mut fastrand::Rng) -> Option<Choice> {
-        self.balancer.pick(key, tried, rng)
+        self.pick_in(Mode::Usual, key, tried, rng)
+    }
+
+    /// As [`pick`](Self::pick), with a say in who may be used.
+    pub fn pick_in(
+        &self,
+        mode: Mode,
+        key: Option<u64>,
+        tried: &[SocketAddr],
+        rng: &mut fastrand::Rng,
+    ) -> Option<Choice> {
+        if let Some(locality) = &self.locality
+            && let Some(choice) = locality.pick(tried, rng)
+        {
+            return Some(choice);
+        }
+        self.balancer.pick_in(mode, key, tried, rng)
+    }
+
+    /// How well it is, from 0 to 1: see [`priority`]. As far as is known: a large cluster is looked at
+    /// in pieces, a piece with each question.
+    pub fn score(&self, rng: &mut fastrand::Rng) -> f64 {
+        let available = match &self.locality {
+            Some(locality) => locality.available(rng),
+            None => self.balancer.available(rng),
+        };
+        priority::score(available, self.listed)
+    }
+
+    /// The same by a look at everybody, for people.
+    pub fn exact_score(&self) -> f64 {
+        let available = self.endpoints.iter().map(|e| u32::from(e.available())).sum();
+        priority::score(available, self.listed)
+    }
+
+    /// Whether requests with the same key belong together.
+    pub fn keyed(&self) -> bool {
+        matches!(self.config.load_balancing.policy, Policy::RingHash | Policy::Maglev)
+    }
+
+    /// Whether somebody who is available has no place left.
+    pub fn crowded(&self) -> bool {
+        self.balancer.crowded()
     }
 
     /// Whether a pick may have found nobody because endpoints have no place left.
@@ -131,10 +186,10 @@ impl Cluster {
     }
 
     /// As [`pick`](Self::pick), for people who ask: where a request with this key would go now.
-    pub fn probe(&self, key: Option<u64>) -> Option<Choice> {
+    pub fn probe(&self, mode: Mode, key: Option<u64>) -> Option<Choice> {
         // A try of nobody makes it a second one, which takes no turn from the requests'.
         let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
-        self.balancer.pick(key, &[nobody], &mut fastrand::Rng::with_seed(0))
+        self.pick_in(mode, key, &[nobody], &mut fastrand::Rng::with_seed(0))
     }
 
     /// The prepared peer of an endpoint, by its index.
@@ -156,6 +211,14 @@ impl From<&live::CircuitBreaker> for Breaker {
             endpoint_requests: *max_requests_per_endpoint,
         }
     }
+}
+
+/// Whether an endpoint is where this node is.
+fn near(here: &live::Locality, endpoint: &Endpoint) -> bool {
+    let labels = &endpoint.member.labels;
+    let live::Locality { datacenter, zone } = here;
+    datacenter.as_ref().is_none_or(|own| *own == labels.datacenter)
+        && zone.as_ref().is_none_or(|own| labels.meta.get("zone") == Some(own))
 }
 
 /// A peer with everything set that does not depend on the request.

@@ -75,7 +75,7 @@
 //! | edges | [`proxy`], [`admin`] | requests; operators |
 //! | change | [`control`], [`consul`], the sources in [`discovery`], [`outlier::service`], the probes in [`health`] | what moves the world |
 //! | compiled | [`snapshot`], [`cluster`] | what requests read |
-//! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], [`retry`], [`outlier`], the rules in [`discovery`] and [`health`] | pure |
+//! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], [`retry`], [`outlier`], [`priority`], the rules in [`discovery`] and [`health`] | pure |
 //! | ground | [`config`], [`observe`], [`state_file`] | what operators write; what they see; what lasts |
 //!
 //! # The laws
@@ -111,6 +111,7 @@ pub mod filter;
 pub mod health;
 pub mod observe;
 pub mod outlier;
+pub mod priority;
 pub mod proxy;
 pub mod retry;
 pub mod route;

@@ -25,6 +25,7 @@ pub mod connect;
 pub mod ctx;
 pub mod door;
 pub mod error;
+mod failover;
 pub mod finish;
 pub mod forward;
 mod hop;

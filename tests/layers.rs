@@ -23,7 +23,18 @@ const LAYERS: &[&[&str]] = &[
         "outlier::service",
     ],
     &["snapshot", "cluster"],
-    &["route", "split", "retry", "balance", "filter", "endpoint", "health", "outlier", "discovery"],
+    &[
+        "route",
+        "split",
+        "retry",
+        "balance",
+        "filter",
+        "endpoint",
+        "health",
+        "outlier",
+        "priority",
+        "discovery",
+    ],
     &["config", "observe", "state_file"],
 ];
 

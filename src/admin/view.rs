@@ -83,6 +83,11 @@ pub struct Cluster {
     pub policy: Policy,
     /// How many of the endpoints get new requests.
     pub available: usize,
+    /// The share that is available, times 1.4, at most 1: below 1 the missing part of the requests
+    /// goes to `failover`.
+    pub score: f64,
+    /// Who stands in for it, in this order.
+    pub failover: Vec<String>,
     /// Whether so few are available that all are used.
     pub panic: bool,
     /// Whether an operator drained all of it.

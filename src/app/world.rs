@@ -28,9 +28,10 @@ use crate::discovery::keep::LastError;
 use crate::endpoint::{Checked, Endpoint, Registry, Standing, State};
 use crate::health::service::board::Board;
 use crate::observe::metrics::{ClusterSample, EndpointState, Scrape, SourceSample};
+use crate::priority;
 use crate::snapshot::compile::Surroundings;
 use crate::snapshot::mirror::Mirror;
-use crate::snapshot::{Action, Cell, Route, Target};
+use crate::snapshot::{Action, Cell, Route, Snapshot, Target};
 
 /// What the admin API reads and may ask for.
 #[derive(Debug)]
@@ -77,12 +78,14 @@ impl World for Process {
     }
 
     fn clusters(&self) -> Vec<view::Cluster> {
-        let drains = self.drains.load();
-        self.cell.load().clusters.iter().map(|cluster| show_cluster(cluster, &self.board, &drains)).collect()
+        let (snapshot, drains) = (self.cell.load(), self.drains.load());
+        let show = |cluster: &Arc<Cluster>| show_cluster(&snapshot, cluster, &self.board, &drains);
+        snapshot.clusters.iter().map(show).collect()
     }
 
     fn cluster(&self, name: &str) -> Option<view::Cluster> {
-        self.cell.load().cluster(name).map(|cluster| show_cluster(cluster, &self.board, &self.drains.load()))
+        let (snapshot, drains) = (self.cell.load(), self.drains.load());
+        snapshot.cluster(name).map(|cluster| show_cluster(&snapshot, cluster, &self.board, &drains))
     }
 
     fn splits(&self) -> Vec<view::Split> {
@@ -231,21 +234,27 @@ fn fixed(written: &live::Route) -> view::Action {
     }
 }
 
-fn show_cluster(cluster: &Cluster, board: &Board, drains: &Drains) -> view::Cluster {
+fn show_cluster(snapshot: &Snapshot, cluster: &Cluster, board: &Board, drains: &Drains) -> view::Cluster {
     let drained = drains.get(&cluster.name);
     let whole = drained.and_then(|drained| drained.whole.as_ref());
     let endpoints = &cluster.endpoints;
     let available = endpoints.iter().filter(|e| e.available()).count();
     let usable = endpoints.iter().filter(|e| !e.withdrawn()).count();
+    let others = cluster.config.failover.iter().filter_map(|name| snapshot.cluster(name.as_str()));
+    let scores: Vec<_> =
+        std::iter::once(cluster).chain(others.map(|other| &**other)).map(Cluster::exact_score).collect();
     view::Cluster {
         name: cluster.name.to_string(),
         source: cluster.config.source().to_owned(),
         policy: cluster.config.load_balancing.policy,
         available,
-        panic: available * 2 < usable,
         draining: whole.is_some(),
         drained: show_word(whole),
         endpoints: endpoints.iter().map(|e| show_endpoint(cluster, e, board, drained)).collect(),
+        score: scores[0],
+        failover: cluster.config.failover.iter().map(ToString::to_string).collect(),
+        // While others can stand in for what is missing, only those that are available are used.
+        panic: available * 2 < usable && (scores.len() == 1 || !priority::enough(&scores)),
     }
 }
 

@@ -35,7 +35,7 @@ pub enum Sight {
 }
 
 /// The counts a pick decides by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     available: u32,
     /// Those that are not withdrawn.
@@ -60,6 +60,16 @@ impl Tally {
     /// Whether fewer than half are available. Nobody present is no panic: there is nobody to use.
     pub fn panic(self) -> bool {
         u64::from(self.available) * 2 < u64::from(self.present)
+    }
+
+    /// How many are available.
+    pub fn available(self) -> u32 {
+        self.available
+    }
+
+    /// The same without panic mode: only those that are available are used.
+    pub fn calmed(self) -> Self {
+        Self { present: self.available, ..self }
     }
 
     /// Whether not a single one is available.
@@ -93,6 +103,17 @@ impl Census {
             return self.tally();
         }
         tally
+    }
+
+    /// The counts for who asks how well all are: it looks again at a chunk as long as anybody is missing,
+    /// so that a recovery shows soon although others serve meanwhile and nobody is picked here.
+    pub fn ask(&self, rng: &mut fastrand::Rng, look: impl Fn(usize) -> Sight) -> Tally {
+        let tally = self.tally();
+        if self.len <= SMALL || tally.available as usize == self.len {
+            return self.take(rng, look);
+        }
+        self.refresh(rng.usize(..self.chunks.len()), look);
+        self.tally()
     }
 
     /// The counts after a look at everyone.
@@ -171,6 +192,15 @@ mod tests {
         assert!(census.take(&mut rng, down).panic());
         let picks = (1..).find(|_| !census.take(&mut rng, |_| Sight::Available).panic()).unwrap();
         assert!(picks < 1000, "{picks}");
+    }
+
+    #[test]
+    fn who_asks_learns_of_a_recovery_though_nobody_picks() {
+        let census = Census::new(1000);
+        let mut rng = fastrand::Rng::with_seed(1);
+        census.retake(|p| if p < 400 { Sight::Unavailable } else { Sight::Available });
+        let questions = (1..).find(|_| census.ask(&mut rng, |_| Sight::Available).available() == 1000);
+        assert!(questions.unwrap() < 1500, "{questions:?}");
     }
 
     #[test]

@@ -22,6 +22,15 @@ use crate::endpoint::{Endpoint, Registry};
 /// luck.
 const MIN_BUDGET: usize = 32;
 
+/// Who a pick may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Those that are available; in panic mode, all that are not withdrawn.
+    Usual,
+    /// Those that are available, however few: others stand in for the rest.
+    Available,
+}
+
 /// What a pick decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
@@ -147,6 +156,7 @@ impl Field {
     pub fn pick<D: Draw>(
         &self,
         policy: &D,
+        mode: Mode,
         key: Option<u64>,
         tried: &[SocketAddr],
         rng: &mut fastrand::Rng,
@@ -155,7 +165,7 @@ impl Field {
             return None;
         }
         let key = if D::KEYED { key } else { None };
-        let tally = self.census.take(rng, |position| self.sight(position));
+        let tally = mode.of(self.census.take(rng, |position| self.sight(position)));
         let ask = Ask { field: self, tried, tally, sure: false, passed: &[] };
         let sure = if tried.is_empty() || tally.panic() {
             None
@@ -166,7 +176,7 @@ impl Field {
             Some(position) if self.slow => (self.warm(policy, &ask, position, rng), ask.tally),
             Some(position) => (position, ask.tally),
             None => {
-                let tally = self.census.retake(|position| self.sight(position));
+                let tally = mode.of(self.census.retake(|position| self.sight(position)));
                 if tally.panic() == ask.tally.panic() {
                     return None;
                 }
@@ -175,6 +185,19 @@ impl Field {
         };
         let index = *self.order.get(position)? as usize;
         Some(Choice { index, panic: tally.panic(), none: tally.none() })
+    }
+
+    /// How many are available, as far as the census knows; it looks at a few of them.
+    pub fn tally(&self, rng: &mut fastrand::Rng) -> Tally {
+        if self.is_empty() {
+            return Tally::default();
+        }
+        self.census.ask(rng, |position| self.sight(position))
+    }
+
+    /// Whether an endpoint that is available has no place left.
+    pub fn crowded(&self) -> bool {
+        self.most.is_some() && self.iter().any(|e| e.available() && !self.has_place(e))
     }
 
     /// Draws again where an endpoint has not its full share yet. If there is nobody else, it serves.
@@ -208,6 +231,17 @@ impl Field {
                 Sight::Unavailable
             }
         })
+    }
+}
+
+// === impl Mode ===
+
+impl Mode {
+    fn of(self, tally: Tally) -> Tally {
+        match self {
+            Self::Usual => tally,
+            Self::Available => tally.calmed(),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use pingora_load_balancing::selection::{BackendIter, BackendSelection};
 use pingora_load_balancing::{Backend, Extensions};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::balance::field::{Draw, Field};
+use crate::balance::field::{Draw, Field, Mode};
 use crate::balance::least_request::LeastRequest;
 use crate::balance::maglev::Maglev;
 use crate::balance::random::Random;
@@ -96,7 +96,7 @@ impl<D: Draw> BackendSelection for Selection<D> {
 impl<D: Draw> BackendIter for Order<D> {
     fn next(&mut self) -> Option<&Backend> {
         let Selection { field, policy, backends, .. } = &*self.selection;
-        let choice = field.pick(policy, self.key, &self.tried, &mut self.rng)?;
+        let choice = field.pick(policy, Mode::Usual, self.key, &self.tried, &mut self.rng)?;
         self.tried.push(field.endpoints().get(choice.index)?.member.address);
         backends.get(choice.index)
     }

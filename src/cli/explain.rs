@@ -126,6 +126,7 @@ fn tell(answer: &Value) -> String {
         };
     }
     out += &split::tell(&answer["split"]);
+    out += &failover(&answer["failover"]);
     let cluster = &answer["cluster"];
     if cluster.is_null() {
         return out;
@@ -148,6 +149,18 @@ fn tell(answer: &Value) -> String {
         let (address, weight) = (text(&endpoint["address"]), &endpoint["weight"]);
         let (state, busy) = (text(&endpoint["state"]), &endpoint["in_flight"]);
         out += &format!("  {mark} {address}  weight {weight}  {state}  in flight {busy}\n");
+    }
+    out
+}
+
+/// Who stands in for whom, and why.
+fn failover(told: &Value) -> String {
+    let Some(why) = told["why"].as_str() else { return String::new() };
+    let mut out = format!("failover: {why}\n");
+    for place in told["places"].as_array().into_iter().flatten() {
+        let percent = |key: &str| 100.0 * place[key].as_f64().unwrap_or(0.0);
+        let name = place["cluster"].as_str().unwrap_or_default();
+        out += &format!("    {name}  score {:.0} %  share {:.1} %\n", percent("score"), percent("share"));
     }
     out
 }

@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::value::{Name, Secret, Span};
 
 pub use self::cluster::{
-    Cluster, ConsulService, Dns, HashKey, LoadBalancing, Policy, Static, StaticEndpoint,
+    Cluster, ConsulService, Dns, HashKey, LoadBalancing, Locality, MAX_FAILOVER, Policy, Static,
+    StaticEndpoint,
 };
 pub use self::health::{
     CircuitBreaker, FailurePercentage, GrpcCheck, HealthCheck, HttpCheck, OutlierDetection, SuccessRate,

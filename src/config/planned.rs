@@ -20,7 +20,6 @@ pub struct Planned {
 pub const PLANNED: &[Planned] = &[
     row("clusters.*", "protocol", "leave it out; endpoints are spoken to in HTTP/1.1"),
     row("clusters.*", "tls", "leave it out; endpoints are spoken to in clear"),
-    row("clusters.*", "failover", "leave it out; a route has one cluster"),
     row("clusters.*", "proxy_protocol", "the client's address is sent as `x-forwarded-for`"),
     row("clusters.*", "etcd", OTHER_SOURCE),
     row("clusters.*", "zookeeper", OTHER_SOURCE),

@@ -8,6 +8,7 @@
 mod boot;
 mod cluster;
 mod consul;
+mod failover;
 mod health;
 mod mirror;
 mod outlier;
@@ -25,7 +26,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     boot::check(&config.boot, &mut problems);
     consul::check(&config.live.consul, &mut problems);
-    cluster::check(&config.live.clusters, &mut problems);
+    cluster::check(&config.live, &mut problems);
     health::check(&config.live.clusters, &mut problems);
     route::check(&config.live, &mut problems);
     split::fleet(&config.live.splits, &mut problems);

@@ -12,6 +12,7 @@
 //! crate does the unlabelled families, `process_*`, and the encoding of both.
 
 pub mod breaker;
+pub mod failover;
 pub mod health;
 pub mod histogram;
 pub mod mirror;
@@ -66,6 +67,7 @@ pub struct Metrics {
     health_checks: Family,
     crossings: Family,
     rejected: Family,
+    failover: Family,
 }
 
 /// What a request adds to for its cluster.
@@ -144,6 +146,7 @@ impl Metrics {
             health_checks: health::checks(),
             crossings: split::crossings(),
             rejected: breaker::family(),
+            failover: failover::family(),
             registry,
         };
         metrics.start()?;
@@ -224,7 +227,7 @@ impl Metrics {
         for family in [&self.retries, &self.panic, &self.connect_failures, &self.rejected] {
             family.sweep();
         }
-        for family in [&self.assignments, &self.crossings, &self.health_checks] {
+        for family in [&self.assignments, &self.crossings, &self.health_checks, &self.failover] {
             family.sweep();
         }
         self.outliers.families().for_each(Family::sweep);
@@ -245,7 +248,8 @@ impl Metrics {
         }
         self.turned_away.render(&mut text);
         self.outliers.families().for_each(|family| family.render(&mut text));
-        for family in [&self.health_checks, &self.rejected, &self.assignments, &self.crossings] {
+        let split = [&self.assignments, &self.crossings];
+        for family in [&self.health_checks, &self.rejected, &self.failover].into_iter().chain(split) {
             family.render(&mut text);
         }
         scrape.render(&mut text);

@@ -134,6 +134,14 @@ impl RequestCtx {
         self.snapshot.as_ref()?.clusters.get(self.cluster?)
     }
 
+    /// The index of the cluster that the route or the variant in use names, whoever stands in for it.
+    pub(crate) fn home(&self) -> Option<usize> {
+        match &self.forward()?.target {
+            Target::Cluster(index) => Some(*index),
+            Target::Split { split, .. } => Some(split.variants.get(self.variant?.index)?.cluster),
+        }
+    }
+
     /// The variant in use.
     pub(crate) fn variant(&self) -> Option<&Variant> {
         match &self.forward()?.target {

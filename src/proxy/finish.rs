@@ -11,7 +11,7 @@ use crate::observe::access::Record;
 use crate::proxy::Proxy;
 use crate::proxy::accept::REQUEST_ID;
 use crate::proxy::ctx::{RequestCtx, now};
-use crate::proxy::{outcome, tap, variant};
+use crate::proxy::{failover, outcome, tap, variant};
 
 impl Proxy {
     pub(crate) fn finish(&self, session: &mut Session, ctx: &mut RequestCtx) {
@@ -26,10 +26,18 @@ impl Proxy {
         let Some(snapshot) = &ctx.snapshot else { return };
         let written = session.response_written().map(|header| header.status.as_u16());
         let status = ctx.status.or(written).unwrap_or(0);
-        let metrics = ctx.route().map_or(&snapshot.table.unrouted, |route| match ctx.variant {
-            Some(assigned) => variant::count(route, assigned, snapshot),
-            None => &route.metrics,
+        let metrics = ctx.route().map_or(&snapshot.table.unrouted, |route| {
+            let (own, spilled) = match ctx.variant {
+                Some(assigned) => {
+                    let variant = variant::count(route, assigned, snapshot);
+                    (&variant.requests, &variant.spilled)
+                }
+                None => (&route.metrics, &route.spilled),
+            };
+            // Empty, unless other clusters may stand in for the one that is named.
+            spilled.iter().find(|(cluster, _)| Some(*cluster) == ctx.cluster).map_or(own, |(_, other)| other)
         });
+        failover::count(ctx, snapshot);
         metrics.record(ctx.listener, status, duration, ctx.ttfb, ctx.flag);
         let cluster = ctx.cluster();
         if let Some(cluster) = cluster

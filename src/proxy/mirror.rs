@@ -10,6 +10,7 @@
 //!   second request. One that no endpoint could be found for is not copied either.
 //! - A body is copied as it passes, and the copy is sent when it is whole. A body over [`BODY`], or
 //!   one that the client or the endpoint breaks off, is not mirrored: half a request is none.
+//! - Nobody stands in for a mirror's cluster: its `failover` is for requests that somebody waits for.
 //! - Upgrades are not mirrored, nor is what is a copy itself: two proxies that mirror to each other
 //!   would never be done with the first request. The bad side: a client that sends the mark keeps
 //!   its requests out of the mirror.

@@ -4,8 +4,8 @@
 //! first request is decided by the same key as all later ones. The cookie is put into the request too:
 //! the endpoint and a hashing balancer see the key that the second request will carry.
 //!
-//! [`pick`] runs for each try. A variant can't serve if its cluster has no usable endpoint left for
-//! this request, or none that is available at all: a cluster of its own would turn to panic mode then,
+//! [`pick`] runs for each try. A variant can't serve if its cluster, and each that stands in for that
+//! one ([`failover`]), has no usable endpoint left for this request, or none that is available at all: a cluster of its own would turn to panic mode then,
 //! but here another variant is there to take over. A cluster whose endpoints are merely full is not
 //! left: overload of one variant must not change who sees which. A route may keep the tries after the
 //! first in their variant (`other_variant: false`); the others are counted when they cross. Where none of the others can serve either, the
@@ -22,9 +22,10 @@ use pingora_proxy::Session;
 use crate::balance::Choice;
 use crate::cluster::Cluster;
 use crate::config::live::OnUnhealthy;
-use crate::observe::metrics::RouteMetrics;
 use crate::proxy::ctx::{Assigned, RequestCtx};
+use crate::proxy::failover;
 use crate::route::RequestView;
+use crate::snapshot::table::VariantMetrics;
 use crate::snapshot::{Action, Route, Snapshot, Target};
 use crate::split::cookie::{self, Minted};
 use crate::split::{Assignment, Excluded, Reason, Split, Weights};
@@ -51,7 +52,7 @@ pub(super) fn pick(
     snapshot: &Snapshot,
     rng: &mut fastrand::Rng,
 ) -> Option<Choice> {
-    let choice = endpoint(session, ctx, rng);
+    let choice = failover::pick(session, ctx, snapshot, rng);
     let Some((split, weights)) = split_of(ctx, snapshot) else {
         return choice.or_else(|| same(session, ctx, rng));
     };
@@ -68,7 +69,7 @@ pub(super) fn pick(
     }
     let mut last_resort = (ctx.variant, ctx.cluster, choice);
     while shift(session, ctx, split, weights, rng) {
-        let choice = endpoint(session, ctx, rng);
+        let choice = failover::pick(session, ctx, snapshot, rng);
         if choice.as_ref().is_some_and(serves) {
             return choice;
         }
@@ -82,7 +83,8 @@ pub(super) fn pick(
 
 /// Picks again in the cluster in use, after a pause.
 pub(super) fn settle(session: &Session, ctx: &RequestCtx, rng: &mut fastrand::Rng) -> Option<Choice> {
-    endpoint(session, ctx, rng).or_else(|| same(session, ctx, rng))
+    let snapshot = ctx.snapshot.as_ref()?;
+    failover::stay(session, ctx, snapshot, rng).or_else(|| same(session, ctx, rng))
 }
 
 /// Where nobody else is left, but the last try got an answer: any endpoint, tried or not.
@@ -103,15 +105,7 @@ pub(super) fn count_crossing(ctx: &RequestCtx, from: Option<Assigned>) {
     }
 }
 
-/// Picks an endpoint of the cluster in use.
-fn endpoint(session: &Session, ctx: &RequestCtx, rng: &mut fastrand::Rng) -> Option<Choice> {
-    let cluster = ctx.cluster()?;
-    let key = key(session, cluster);
-    let choice = cluster.pick(key, &ctx.tried, rng);
-    if choice.is_none() && ctx.stale_connection { cluster.pick(key, &[], rng) } else { choice }
-}
-
-fn key(session: &Session, cluster: &Cluster) -> Option<u64> {
+pub(super) fn key(session: &Session, cluster: &Cluster) -> Option<u64> {
     let request = session.req_header();
     cluster.hash.key(&request.headers, request.uri.query(), source(session))
 }
@@ -175,7 +169,7 @@ fn mint(session: &mut Session, ctx: &mut RequestCtx, split: &Split) {
 }
 
 /// Counts the assignment, once the request is over: it may have been shifted until then.
-pub(super) fn count<'a>(route: &'a Route, assigned: Assigned, snapshot: &Snapshot) -> &'a RouteMetrics {
+pub(super) fn count<'a>(route: &'a Route, assigned: Assigned, snapshot: &Snapshot) -> &'a VariantMetrics {
     let Assigned { index, reason, unit, .. } = assigned;
     let variant = &route.variants[index];
     variant.assigned[reason as usize].inc();
@@ -185,7 +179,7 @@ pub(super) fn count<'a>(route: &'a Route, assigned: Assigned, snapshot: &Snapsho
     {
         snapshot.splits[*split].sample.record(unit, index);
     }
-    &variant.requests
+    variant
 }
 
 fn split_of<'a>(ctx: &RequestCtx, snapshot: &'a Snapshot) -> Option<(&'a Split, &'a Weights)> {

@@ -112,7 +112,7 @@ impl Plan {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let table = Arc::new(route::finish(router, drafts, &live, around));
+        let table = Arc::new(route::finish(router, drafts, &live, &indexes, around));
         let splits = live.routes.iter().enumerate().filter(|(_, route)| route.split.is_some());
         let splits = splits.map(|(index, _)| index).collect();
         Ok(Self { table, clusters: planned.into(), splits, live })

@@ -1,12 +1,16 @@
 //! What would happen to a request, and why: the code that decides traffic, asked for its reasons.
 
+mod failover;
 mod split;
 
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
+use self::failover::Served;
+pub use self::failover::{FailoverExplanation, Place};
 pub use self::split::SplitExplanation;
+use crate::balance::Mode;
 use crate::cluster::Cluster;
 use crate::config::live::{self, Policy};
 use crate::endpoint::Registry;
@@ -28,6 +32,9 @@ pub struct Explanation {
     /// How its split decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitExplanation>,
+    /// Which cluster serves it, where others may stand in for the named one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failover: Option<FailoverExplanation>,
     /// Where it goes. None where no cluster is certain: the dice decide which variant it gets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterExplanation>,
@@ -70,15 +77,15 @@ impl Snapshot {
         let candidates = self.table.router.explain(request);
         let won = self.table.router.find(request);
         let won = won.map(|index| (&self.table.routes[index], &self.live.routes[index]));
-        let (outcome, split, cluster) = match won.map(|(route, _)| &route.action) {
-            None => ("404 NR: no route matches".to_owned(), None, None),
+        let (outcome, split, failover, cluster) = match won.map(|(route, _)| &route.action) {
+            None => ("404 NR: no route matches".to_owned(), None, None, None),
             Some(Action::Redirect(_) | Action::Respond(_)) => {
-                (won.map_or_else(String::new, |(_, w)| fixed(w)), None, None)
+                (won.map_or_else(String::new, |(_, w)| fixed(w)), None, None, None)
             }
             Some(Action::Forward(forward)) => self.forwarded(&forward.target, request, ip),
         };
         let route = won.map(|(route, _)| route.name.to_string());
-        Explanation { generation: self.generation, route, outcome, candidates, split, cluster }
+        Explanation { generation: self.generation, route, outcome, candidates, split, failover, cluster }
     }
 
     fn forwarded(
@@ -86,24 +93,27 @@ impl Snapshot {
         target: &Target,
         request: &RequestView<'_>,
         ip: Option<IpAddr>,
-    ) -> (String, Option<SplitExplanation>, Option<ClusterExplanation>) {
+    ) -> (String, Option<SplitExplanation>, Option<FailoverExplanation>, Option<ClusterExplanation>) {
         let (split, index, variant) = match target {
             Target::Cluster(index) => (None, *index, String::new()),
             Target::Split { split, index } => {
-                let told = SplitExplanation::of(split, &self.splits[*index], &self.clusters, request, ip);
-                let Some(variant) = told.index else { return (told.why.clone(), Some(told), None) };
+                let told = SplitExplanation::of(split, &self.splits[*index], self, request, ip);
+                let Some(variant) = told.index else {
+                    return (told.why.clone(), Some(told), None, None);
+                };
                 let variant = &split.variants[variant];
                 (Some(told), variant.cluster, format!("variant {}, ", variant.name))
             }
         };
-        let cluster = &self.clusters[index];
-        let told = tell(cluster, request, ip);
+        let Served { cluster, mode, told: failover } = failover::serve(self, index, request, ip);
+        let cluster = &self.clusters[cluster];
+        let told = tell(cluster, mode, request, ip);
         let outcome = match (&told.pick, &cluster.members) {
             (Some(_), _) => format!("{variant}cluster {}", cluster.name),
             (None, None) => format!("{variant}cluster {}: its source has not answered yet", cluster.name),
             (None, Some(_)) => format!("{variant}503 UH: no endpoint of cluster {} is usable", cluster.name),
         };
-        (outcome, split, Some(told))
+        (outcome, split, failover, Some(told))
     }
 }
 
@@ -116,10 +126,10 @@ fn fixed(route: &live::Route) -> String {
     }
 }
 
-fn tell(cluster: &Cluster, request: &RequestView<'_>, ip: Option<IpAddr>) -> ClusterExplanation {
+fn tell(cluster: &Cluster, mode: Mode, request: &RequestView<'_>, ip: Option<IpAddr>) -> ClusterExplanation {
     let policy = cluster.config.load_balancing.policy;
     let key = cluster.hash.key(request.headers, request.query, ip);
-    let choice = cluster.probe(key);
+    let choice = cluster.probe(mode, key);
     let endpoints = cluster.endpoints.iter().map(|e| EndpointExplanation {
         address: e.member.address,
         weight: e.member.weight,

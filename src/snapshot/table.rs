@@ -30,10 +30,21 @@ pub struct Table {
     pub router: Router,
     /// In the order of the file; the router answers with indexes into it.
     pub routes: Box<[Route]>,
+    /// By the index of a cluster, who stands in for it.
+    pub failover: Box<[Box<[Fallback]>]>,
     /// What requests without a route are counted under.
     pub unrouted: RouteMetrics,
     /// A hash of the config it was compiled from, for the snapshot's digest.
     pub digest: u64,
+}
+
+/// A cluster that stands in for another.
+#[derive(Debug)]
+pub struct Fallback {
+    /// Index into the snapshot's clusters.
+    pub cluster: usize,
+    /// Requests that it served in the other's place.
+    pub count: Counter,
 }
 
 /// One route, compiled.
@@ -44,16 +55,23 @@ pub struct Route {
     pub response_headers: Edits,
     /// What its requests are counted under; those of a split, until they have a variant.
     pub metrics: RouteMetrics,
+    /// The same for those that another cluster served than the one the route names.
+    pub spilled: Spilled,
     /// The same for each variant of its split.
     pub variants: Box<[VariantMetrics]>,
     /// The conditions as written, for people.
     pub conditions: live::Match,
 }
 
+/// What requests are counted under, by the index of the cluster that stood in.
+pub type Spilled = Box<[(usize, RouteMetrics)]>;
+
 /// What the requests of a variant are counted under.
 #[derive(Debug)]
 pub struct VariantMetrics {
     pub requests: RouteMetrics,
+    /// The same for those that another cluster served than the one the variant names.
+    pub spilled: Spilled,
     /// Requests that were given this variant, in the order of [`Reason::ALL`].
     pub assigned: [Counter; Reason::ALL.len()],
     /// Retries that left it, by the index of the variant they went to.
@@ -106,6 +124,11 @@ impl Table {
     pub fn empty(around: &Surroundings) -> Self {
         let listeners: Vec<_> = around.listeners.iter().map(String::as_str).collect();
         let unrouted = around.metrics.route(&listeners, "", "", "");
-        Self { router: Router::empty(), routes: Box::new([]), unrouted, digest: 0 }
+        Self { router: Router::empty(), routes: Box::new([]), unrouted, failover: Box::new([]), digest: 0 }
+    }
+
+    /// Who stands in for a cluster.
+    pub fn fallbacks(&self, cluster: usize) -> &[Fallback] {
+        self.failover.get(cluster).map_or(&[], |list| list)
     }
 }

@@ -6,8 +6,12 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::Name;
 use crate::config::live::{CircuitBreaker, HealthCheck, OutlierDetection};
 use crate::config::value::Span;
+
+/// So many clusters may stand in for one.
+pub const MAX_FAILOVER: usize = 8;
 
 /// A set of endpoints that requests are balanced over. Exactly one of `consul`, `static`, `dns`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -28,6 +32,9 @@ pub struct Cluster {
     pub outlier_detection: Option<OutlierDetection>,
     /// How much the cluster is asked for at once.
     pub circuit_breaker: CircuitBreaker,
+    /// Clusters that stand in for this one where it has too few endpoints available, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failover: Vec<Name>,
     /// How long a TCP connection to an endpoint may take to open. Default 2s.
     pub connect_timeout: Option<Span>,
 }
@@ -108,6 +115,20 @@ pub struct LoadBalancing {
     /// For `round_robin` and `least_request`: how long a new or recovered endpoint takes to its full
     /// share. Default: none.
     pub slow_start: Option<Span>,
+    /// Prefers endpoints near this node, as long as enough of them are available. Not for hashing
+    /// policies. Default: none is preferred.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locality: Option<Locality>,
+}
+
+/// Where this node is. An endpoint is near if everything that is given here holds for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Locality {
+    /// The Consul datacenter.
+    pub datacenter: Option<String>,
+    /// The value of `zone` in an endpoint's meta.
+    pub zone: Option<String>,
 }
 
 /// The balancing policies. All respect weights.

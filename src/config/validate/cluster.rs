@@ -1,20 +1,20 @@
 //! A cluster has one source of endpoints, and a policy whose keys all take effect.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderName;
 
 use super::{outlier, within};
-use crate::config::live::{Cluster, ConsulService, Dns, HashKey, LoadBalancing, Policy, Static};
+use crate::config::Problem;
+use crate::config::live::{Cluster, ConsulService, Dns, HashKey, Live, LoadBalancing, Policy, Static};
 use crate::config::value::Span;
-use crate::config::{Name, Problem};
 
 /// Weights are summed in 32 bits, over at most so many endpoints.
 const MAX_WEIGHT: u32 = 65_535;
 
-pub(super) fn check(clusters: &BTreeMap<Name, Cluster>, problems: &mut Vec<Problem>) {
-    for (name, cluster) in clusters {
+pub(super) fn check(live: &Live, problems: &mut Vec<Problem>) {
+    for (name, cluster) in &live.clusters {
         let path = format!("clusters.{name}");
         source(&path, cluster, problems);
         balancing(&format!("{path}.load_balancing"), &cluster.load_balancing, problems);
@@ -22,6 +22,7 @@ pub(super) fn check(clusters: &BTreeMap<Name, Cluster>, problems: &mut Vec<Probl
             outlier::check(&format!("{path}.outlier_detection"), rules, problems);
         }
         super::retry::breaker(&format!("{path}.circuit_breaker"), &cluster.circuit_breaker, problems);
+        super::failover::check(&format!("{path}.failover"), name, cluster, live, problems);
         if let Some(timeout) = cluster.connect_timeout {
             let path = format!("{path}.connect_timeout");
             within(&path, timeout, Span::millis(1), Span::secs(300), problems);
@@ -169,6 +170,9 @@ fn balancing(path: &str, balancing: &LoadBalancing, problems: &mut Vec<Problem>)
         } else {
             within(&path, window, Span::secs(1), Span::secs(3600), problems);
         }
+    }
+    if let Some(locality) = &balancing.locality {
+        super::failover::locality(&format!("{path}.locality"), locality, hashes, problems);
     }
     for (index, key) in balancing.hash.iter().enumerate() {
         let (kind, name) = match key {

@@ -15,7 +15,9 @@ use crate::retry::Retry;
 use crate::route::Router;
 use crate::snapshot::compile::Surroundings;
 use crate::snapshot::mirror::Mirror;
-use crate::snapshot::table::{Action, Forward, IDLE_TIMEOUT, Route, TIMEOUT, Table, Target, VariantMetrics};
+use crate::snapshot::table::{
+    Action, Fallback, Forward, IDLE_TIMEOUT, Route, Spilled, TIMEOUT, Table, Target, VariantMetrics,
+};
 use crate::split::{Reason, Split};
 
 /// The parts of a route that can be wrong, compiled; metrics are resolved only once all routes are
@@ -126,7 +128,13 @@ fn keep<T>(problems: &mut Vec<Problem>, result: Result<T, Vec<Problem>>) -> Opti
 }
 
 /// Puts the table together; resolves the metrics of each route.
-pub(super) fn finish(router: Router, drafts: Vec<Draft<'_>>, live: &Live, around: &Surroundings) -> Table {
+pub(super) fn finish(
+    router: Router,
+    drafts: Vec<Draft<'_>>,
+    live: &Live,
+    indexes: &HashMap<&Name, usize>,
+    around: &Surroundings,
+) -> Table {
     let listeners: Vec<_> = around.listeners.iter().map(String::as_str).collect();
     let mut splits = 0;
     let routes = drafts.into_iter().map(|Draft { route, mut action, response_headers }| {
@@ -139,6 +147,11 @@ pub(super) fn finish(router: Router, drafts: Vec<Draft<'_>>, live: &Live, around
         let metrics = |cluster: &str, variant: &str| {
             around.metrics.route(&listeners, route.name.as_str(), cluster, variant)
         };
+        let spilled = |cluster: Option<&Name>, variant: &str| -> Spilled {
+            let own = cluster.and_then(|name| live.clusters.get(name));
+            let others = own.iter().flat_map(|own| &own.failover);
+            others.filter_map(|to| Some((*indexes.get(to)?, metrics(to.as_str(), variant)))).collect()
+        };
         let names: Vec<_> = route
             .split
             .iter()
@@ -147,6 +160,7 @@ pub(super) fn finish(router: Router, drafts: Vec<Draft<'_>>, live: &Live, around
             .collect();
         let variants = route.split.iter().flat_map(|split| &split.variants).map(|variant| VariantMetrics {
             requests: metrics(variant.cluster.as_str(), variant.name.as_str()),
+            spilled: spilled(Some(&variant.cluster), variant.name.as_str()),
             assigned: around.metrics.split(
                 route.name.as_str(),
                 variant.name.as_str(),
@@ -157,6 +171,7 @@ pub(super) fn finish(router: Router, drafts: Vec<Draft<'_>>, live: &Live, around
         Route {
             name: route.name.clone(),
             metrics: metrics(route.cluster.as_ref().map_or("", Name::as_str), ""),
+            spilled: spilled(route.cluster.as_ref(), ""),
             variants: variants.collect(),
             conditions: route.r#match.clone(),
             action,
@@ -164,5 +179,23 @@ pub(super) fn finish(router: Router, drafts: Vec<Draft<'_>>, live: &Live, around
         }
     });
     let digest = xxhash_rust::xxh3::xxh3_64(format!("{:?}", live.routes).as_bytes());
-    Table { routes: routes.collect(), router, unrouted: around.metrics.route(&listeners, "", "", ""), digest }
+    Table {
+        routes: routes.collect(),
+        router,
+        failover: failover(live, indexes, around),
+        unrouted: around.metrics.route(&listeners, "", "", ""),
+        digest,
+    }
+}
+
+/// Who stands in for each cluster.
+fn failover(live: &Live, indexes: &HashMap<&Name, usize>, around: &Surroundings) -> Box<[Box<[Fallback]>]> {
+    let list = |(name, cluster): (&Name, &live::Cluster)| {
+        let fallback = |to: &Name| {
+            let count = around.metrics.failover(name.as_str(), to.as_str());
+            Some(Fallback { cluster: *indexes.get(to)?, count })
+        };
+        cluster.failover.iter().filter_map(fallback).collect()
+    };
+    live.clusters.iter().map(list).collect()
 }

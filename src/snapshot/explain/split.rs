@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cluster::Cluster;
 use crate::config::live::OnUnhealthy;
 use crate::route::RequestView;
-use crate::snapshot::Serving;
+use crate::snapshot::{Serving, Snapshot};
 use crate::split::rendezvous::{score, unit};
 use crate::split::{Assignment, Draw, Excluded, Reason, Split};
 
@@ -75,16 +75,18 @@ impl SplitExplanation {
     pub(super) fn of(
         split: &Split,
         serving: &Serving,
-        clusters: &[Arc<Cluster>],
+        snapshot: &Snapshot,
         request: &RequestView<'_>,
         ip: Option<IpAddr>,
     ) -> Self {
         let found = split.key.find(request.headers, request.query, ip);
         let mint = found.is_none() && split.key.mint(request.headers, request.query, ip).is_some();
-        let variants = variants(split, serving, clusters, found.as_ref().map(|found| found.bytes()));
+        let variants =
+            variants(split, serving, &snapshot.clusters, found.as_ref().map(|found| found.bytes()));
         let forced = split.override_of(request).zip(split.forced(request));
         let name = |index: usize| split.variants[index].name.to_string();
-        let decided = decide(split, serving, &variants, request, ip);
+        let serves = |variant: usize| serves(snapshot, split.variants[variant].cluster);
+        let decided = decide(split, serving, &serves, request, ip);
         let random = found.is_none() && forced.is_none();
         let (chosen, reason) = match decided {
             Assignment::Variant { index, reason, .. } => ((!random).then_some(index), Some(reason)),
@@ -142,11 +144,18 @@ fn variants(
     weights.shares().into_iter().enumerate().map(explain).collect()
 }
 
+/// Whether the cluster, or one that stands in for it, has an available endpoint.
+fn serves(snapshot: &Snapshot, cluster: usize) -> bool {
+    let fallbacks = snapshot.table.fallbacks(cluster).iter().map(|to| to.cluster);
+    let mut all = std::iter::once(cluster).chain(fallbacks);
+    all.any(|index| snapshot.clusters[index].endpoints.iter().any(|endpoint| endpoint.available()))
+}
+
 /// As the proxy decides: variants without an available endpoint are left out, if others may take over.
 fn decide(
     split: &Split,
     serving: &Serving,
-    variants: &[VariantExplanation],
+    serves: &dyn Fn(usize) -> bool,
     request: &RequestView<'_>,
     ip: Option<IpAddr>,
 ) -> Assignment {
@@ -156,7 +165,7 @@ fn decide(
     let mut excluded = Excluded::default();
     let mut last = first;
     while let Assignment::Variant { index, .. } = last {
-        if variants[index].available > 0 || split.on_unhealthy == OnUnhealthy::Fail {
+        if serves(index) || split.on_unhealthy == OnUnhealthy::Fail {
             return last;
         }
         excluded.add(index);
