@@ -77,14 +77,20 @@ pub(crate) fn is_cookie_name(name: &str) -> bool {
 
 /// The first value of a cookie, over all `Cookie` headers: HTTP/2 clients may send one a pair.
 pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|&b| b == b';'));
-    pairs
-        .filter_map(|pair| {
-            let at = pair.iter().position(|&b| b == b'=')?;
-            Some((pair.get(..at)?.trim_ascii(), pair.get(at + 1..)?.trim_ascii()))
-        })
-        .find(|(key, _)| *key == name.as_bytes())
-        .map(|(_, value)| value)
+    headers.get_all(COOKIE).iter().find_map(|line| in_line(line.as_bytes(), name.as_bytes()))
+}
+
+/// The same in one header. A name holds no `=`, so what follows it up to the first one is white space.
+fn in_line<'a>(mut line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    loop {
+        let end = memchr::memchr(b';', line);
+        let pair = line.get(..end.unwrap_or(line.len()))?.trim_ascii();
+        let value = pair.strip_prefix(name).and_then(|rest| rest.trim_ascii_start().strip_prefix(b"="));
+        if let Some(value) = value {
+            return Some(value.trim_ascii());
+        }
+        line = line.get(end? + 1..)?;
+    }
 }
 
 /// The first value of a query parameter, as written. `?a` alone is an empty value.
