@@ -29,6 +29,8 @@ const SOON: Duration = Duration::from_secs(12);
 /// What a user may have written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Config {
+    /// A check, and nothing else but the defaults.
+    Plain,
     /// A check and outlier detection.
     Default,
     /// And retries for all that can be repeated.
@@ -39,13 +41,14 @@ impl Config {
     fn live(self, endpoints: &[SocketAddr], interval: &str) -> String {
         let list: Vec<_> = endpoints.iter().map(|e| format!("{{ address: '{e}' }}")).collect();
         let retry = match self {
-            Self::Default => "",
+            Self::Plain | Self::Default => "",
             Self::Guarded => {
                 ", retry: { attempts: 3, on: [ connect_failure, reset, timeout, gateway_error, 5xx ], per_try_timeout: 500ms }"
             }
         };
+        let outlier = if self == Self::Plain { "" } else { ", outlier_detection: { base_ejection: 1s }" };
         format!(
-            "clusters: {{ web: {{ static: {{ endpoints: [ {} ] }}, health_check: {{ http: {{ path: /healthz }}, interval: {interval} }}, outlier_detection: {{ base_ejection: 1s }} }} }}\nroutes: [ {{ name: all, cluster: web{retry} }} ]\n",
+            "clusters: {{ web: {{ static: {{ endpoints: [ {} ] }}, health_check: {{ http: {{ path: /healthz }}, interval: {interval} }}{outlier} }} }}\nroutes: [ {{ name: all, cluster: web{retry} }} ]\n",
             list.join(", ")
         )
     }
@@ -74,6 +77,7 @@ impl Pair {
         load(&self.tidegate, Duration::from_secs(3))
     }
 
+    /// Since now, until the admin API shows it out.
     async fn out(&self) -> Duration {
         let begin = Instant::now();
         shows(&self.tidegate, self.bad.addr(), is_out).await;

@@ -9,7 +9,7 @@ use crate::support::{Backend, Tidegate};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_for_2_s() {
-    for config in [Config::Default, Config::Guarded] {
+    for config in [Config::Plain, Config::Default, Config::Guarded] {
         for _ in 0..runs() {
             let mut pair = Pair::start(config).await;
             let load = pair.load();
@@ -82,6 +82,9 @@ async fn half_of_twenty() {
             })
             .await;
         told(&tidegate, "half of 20 killed", "Default, check every 200ms", &report, Some(out)).await;
+        for line in tidegate.access_log().iter().filter(|line| line["status"].as_u64() >= Some(500)) {
+            eprintln!("    {} {} after {} tries", line["status"], line["flags"], line["attempts"]);
+        }
         assert!(report.failed() <= 40, "{report:?}");
     }
 }
