@@ -33,11 +33,18 @@ pub use self::condition::{Conditions, Failure};
 /// An answer that asks for a longer pause is not waited for: it goes to the client, who can wait.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// Tries in all where connections can't be opened and the route says nothing of retries. Nothing was
+/// sent, so going on to the next endpoint repeats nothing; with two tries, the moment in which half of
+/// a cluster dies would cost every fourth request.
+pub const CONNECT_TRIES: u32 = 5;
+
 /// A route's retries, compiled.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
     /// Tries in all, the first included.
     pub attempts: u32,
+    /// The same where it is a connection that could not be opened.
+    pub connects: u32,
     pub on: Conditions,
     /// How long a try may take until the answer's header.
     pub per_try: Option<Duration>,
@@ -83,6 +90,7 @@ impl Retry {
         } = config.unwrap_or(&default);
         Self {
             attempts: u32::from(*attempts).max(1),
+            connects: config.map_or(CONNECT_TRIES, |config| u32::from(config.attempts).max(1)),
             on: on.iter().copied().collect(),
             per_try: per_try_timeout.map(|span| span.0),
             other_variant: *other_variant,
@@ -96,7 +104,8 @@ impl Retry {
     /// The pause before the next try. None: there is none. `dice` is even over 0 to 1.
     pub fn pause(&self, failure: Failure, so_far: &Progress, dice: f64) -> Option<Duration> {
         let harmless = failure == Failure::Connect || so_far.idempotent || self.non_idempotent;
-        let due = so_far.tries < self.attempts && self.on.cover(failure);
+        let most = if failure == Failure::Connect { self.connects } else { self.attempts };
+        let due = so_far.tries < most && self.on.cover(failure);
         if !(due && harmless && so_far.replayable) {
             return None;
         }

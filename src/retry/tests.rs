@@ -30,7 +30,11 @@ fn the_default_is_one_more_try_where_it_is_safe() {
     assert!(again(Failure::Connect, &GET) && again(Failure::Connect, &POST));
     assert!(again(Failure::Reset, &GET) && !again(Failure::Reset, &POST));
     assert!(!again(Failure::Timeout, &GET) && !again(Failure::Status(503), &GET));
-    assert!(!again(Failure::Connect, &Progress { tries: 2, ..GET }));
+    assert!(again(Failure::Connect, &Progress { tries: CONNECT_TRIES - 1, ..POST }));
+    assert!(!again(Failure::Connect, &Progress { tries: CONNECT_TRIES, ..GET }));
+    assert!(!again(Failure::Reset, &Progress { tries: 2, ..GET }));
+    let said = Retry::compile(Some(&config(2, &[RetryOn::ConnectFailure])));
+    assert_eq!(said.pause(Failure::Connect, &Progress { tries: 2, ..GET }, 0.5), None);
     assert!(!again(Failure::Connect, &Progress { replayable: false, ..GET }));
 }
 
