@@ -125,7 +125,7 @@ async fn told(tidegate: &TidegateProcess, case: &str, config: &str, report: &Rep
     let retries = tidegate.metric("tidegate_retries_total", &[]).await;
     let no_budget = tidegate.metric("tidegate_retries_total", &["result=\"budget\""]).await;
     let ejections = tidegate.metric("tidegate_outlier_ejections_total", &[]).await;
-    let out = out.map_or("-".into(), |out| format!("{} ms", out.as_millis()));
+    let out = out.map_or_else(|| "-".into(), |out| format!("{} ms", out.as_millis()));
     eprintln!(
         "FIGURE {case} | {config} | {} requests | {} failed {:?} | out after {out} | {retries} retries, {no_budget} without budget | {ejections} ejections | slowest {} ms",
         report.total(),
