@@ -121,7 +121,7 @@ async fn an_answer_that_breaks_off_is_seen_to_be_broken() {
         }
         h if h.contains("/reset") => vec![
             send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc"),
-            Step::Wait(std::time::Duration::from_millis(50)),
+            Step::Wait(Duration::from_millis(50)),
             Step::Reset,
         ],
         h if h.contains("/head") => vec![send("HTTP/1.1 200 OK\r\nx-a"), Step::Close],
