@@ -35,7 +35,7 @@ use std::net::IpAddr;
 use http::HeaderValue;
 
 use crate::config::live::{self, OnUnhealthy};
-use crate::config::problem::list;
+use crate::config::validate::split::unknown_variant;
 use crate::config::{Name, Problem};
 use crate::route::{RequestView, Router, Rule};
 
@@ -221,11 +221,7 @@ impl Override {
         let mut problems = Vec::new();
         let variant = split.variants.iter().position(|variant| variant.name == config.variant);
         if variant.is_none() {
-            let known = || split.variants.iter().map(|variant| variant.name.as_str());
-            let what = format!("the split has no variant `{}`", config.variant);
-            let problem = Problem::new(format!("{at}.variant"), what);
-            let hint = format!("its variants are {}", list(known()));
-            problems.push(problem.hint(hint).did_you_mean(config.variant.as_str(), known()));
+            problems.push(unknown_variant(&format!("{at}.variant"), &config.variant, split));
         }
         let rule = Rule { name: &config.variant, priority: 0, conditions: &config.r#match };
         let conditions = Router::compile(&[rule]).map_err(|more| {

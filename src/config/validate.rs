@@ -14,7 +14,7 @@ mod mirror;
 mod outlier;
 mod retry;
 mod route;
-mod split;
+pub mod split;
 
 use std::time::Duration;
 
@@ -31,6 +31,27 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     route::check(&config.live, &mut problems);
     split::fleet(&config.live.splits, &mut problems);
     problems
+}
+
+/// Exactly one of some keys is given. `none`: what is said if none is, with its hint; of several, the
+/// second one is told, `keep` being the hint. `whose`: `the route`.
+fn exactly_one(
+    path: &str,
+    whose: &str,
+    keys: &[(&str, bool)],
+    none: (String, &str),
+    keep: &str,
+    problems: &mut Vec<Problem>,
+) {
+    let given: Vec<&str> = keys.iter().filter_map(|(key, given)| given.then_some(*key)).collect();
+    match given.as_slice() {
+        [_] => {}
+        [] => problems.push(Problem::new(path, none.0).hint(none.1)),
+        [_, second, ..] => {
+            let what = format!("{whose} has both `{}`", given.join("` and `"));
+            problems.push(Problem::new(format!("{path}.{second}"), what).hint(keep));
+        }
+    }
 }
 
 /// A span outside of what makes sense. `0` is outside unless `low` is zero.

@@ -19,9 +19,9 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 use crate::config::live::{Live, MAX_WEIGHT, Split};
+use crate::config::validate::split::{bad_seed, is_seed, too_heavy};
 use crate::config::{Name, Problem};
 use crate::control::drains::Drains;
-use crate::split::weights::{bad_seed, is_seed, too_heavy};
 use crate::split::{Amendment, Origin, Standing};
 
 /// All that stands over the file.

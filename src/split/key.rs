@@ -91,6 +91,10 @@ impl Key {
         query: Option<&'a str>,
         source: Option<IpAddr>,
     ) -> Option<Mint<'a>> {
+        // Most keys make none, and then nothing is looked up twice.
+        if !self.0.iter().any(|part| matches!(part, Part::Cookie { mint: Some(_), .. })) {
+            return None;
+        }
         for part in &self.0 {
             if part.value(headers, query, source).is_some_and(|value| !value.bytes().is_empty()) {
                 return None;

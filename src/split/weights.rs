@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::live::{self, MAX_WEIGHT};
 use crate::config::problem::list;
+use crate::config::validate::split::{bad_seed, is_seed, too_heavy, unknown_variant};
 use crate::config::{Name, Problem};
 
 /// Seed and weights in force.
@@ -137,13 +138,10 @@ impl Amendment {
     /// What keeps it from being served by a split. `at`: where it stands, as `weights`.
     pub fn problems(&self, split: &live::Split, at: &str) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let known = || split.variants.iter().map(|variant| variant.name.as_str());
         for (name, weight) in &self.weights {
             let at = format!("{at}.{name}");
-            if !known().any(|variant| variant == name.as_str()) {
-                let problem = Problem::new(at, format!("the split has no variant `{name}`"));
-                let hint = format!("its variants are {}", list(known()));
-                problems.push(problem.hint(hint).did_you_mean(name.as_str(), known()));
+            if split.variants.iter().all(|variant| variant.name != *name) {
+                problems.push(unknown_variant(&at, name, split));
             } else if *weight > MAX_WEIGHT {
                 problems.push(too_heavy(&at, *weight));
             }
@@ -159,27 +157,10 @@ impl Amendment {
     }
 }
 
-/// A weight above [`MAX_WEIGHT`].
-pub fn too_heavy(at: &str, weight: u64) -> Problem {
-    Problem::new(at, format!("the weight {weight} is above {MAX_WEIGHT}"))
-        .hint("only the ratio counts: divide all of them")
-}
-
 /// No variant has a weight.
 pub fn all_zero(at: &str) -> Problem {
     Problem::new(at, "all weights are 0, so no request could be assigned")
         .hint("give at least one variant a weight above 0")
-}
-
-/// Whether a text can be a seed: no control characters, since a zero byte ends it where it is hashed.
-pub fn is_seed(seed: &str) -> bool {
-    !seed.is_empty() && !seed.contains(char::is_control)
-}
-
-/// A text that can't be a seed.
-pub fn bad_seed(at: &str, seed: &str) -> Problem {
-    Problem::new(at, format!("{seed:?} is not a seed"))
-        .hint("any text without control characters, as `checkout-2026`")
 }
 
 #[cfg(test)]

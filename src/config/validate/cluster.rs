@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderName;
 
-use super::{outlier, within};
+use super::{exactly_one, outlier, within};
 use crate::config::Problem;
 use crate::config::live::{Cluster, ConsulService, Dns, HashKey, Live, LoadBalancing, Policy, Static};
 use crate::config::value::Span;
@@ -31,28 +31,14 @@ pub(super) fn check(live: &Live, problems: &mut Vec<Problem>) {
 }
 
 fn source(path: &str, cluster: &Cluster, problems: &mut Vec<Problem>) {
-    let given: Vec<&str> = [
+    let keys = [
         ("consul", cluster.consul.is_some()),
         ("static", cluster.r#static.is_some()),
         ("dns", cluster.dns.is_some()),
-    ]
-    .into_iter()
-    .filter_map(|(key, given)| given.then_some(key))
-    .collect();
-    match given.as_slice() {
-        [_] => {}
-        [] => problems.push(
-            Problem::new(path, "the cluster has no endpoints")
-                .hint("give exactly one of `consul`, `static`, `dns`"),
-        ),
-        [_, second, ..] => problems.push(
-            Problem::new(
-                format!("{path}.{second}"),
-                format!("the cluster has both `{}`", given.join("` and `")),
-            )
-            .hint("keep one; a route with a cluster for each would do for the other"),
-        ),
-    }
+    ];
+    let none = ("the cluster has no endpoints".to_owned(), "give exactly one of `consul`, `static`, `dns`");
+    let keep = "keep one; a route with a cluster for each would do for the other";
+    exactly_one(path, "the cluster", &keys, none, keep, problems);
     if let Some(consul) = &cluster.consul {
         service(&format!("{path}.consul"), consul, problems);
     }

@@ -7,7 +7,7 @@ use http::header::HeaderName;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method};
 
-use super::within;
+use super::{exactly_one, within};
 use crate::config::live::{Cluster, HealthCheck, HttpCheck, TcpCheck};
 use crate::config::value::Span;
 use crate::config::{Name, Problem};
@@ -49,25 +49,10 @@ fn one(path: &str, check: &HealthCheck, problems: &mut Vec<Problem>) {
 }
 
 fn kind(path: &str, check: &HealthCheck, problems: &mut Vec<Problem>) {
-    let given: Vec<&str> =
-        [("http", check.http.is_some()), ("tcp", check.tcp.is_some()), ("grpc", check.grpc.is_some())]
-            .into_iter()
-            .filter_map(|(key, given)| given.then_some(key))
-            .collect();
-    match given.as_slice() {
-        [_] => {}
-        [] => problems.push(
-            Problem::new(path, "the check does not say what to ask")
-                .hint("give exactly one of `http`, `tcp`, `grpc`, as http: { path: /healthz }"),
-        ),
-        [_, second, ..] => problems.push(
-            Problem::new(
-                format!("{path}.{second}"),
-                format!("the check has both `{}`", given.join("` and `")),
-            )
-            .hint("keep the one that says most"),
-        ),
-    }
+    let keys = [("http", check.http.is_some()), ("tcp", check.tcp.is_some()), ("grpc", check.grpc.is_some())];
+    let hint = "give exactly one of `http`, `tcp`, `grpc`, as http: { path: /healthz }";
+    let none = ("the check does not say what to ask".to_owned(), hint);
+    exactly_one(path, "the check", &keys, none, "keep the one that says most", problems);
     if let Some(http) = &check.http {
         request(&format!("{path}.http"), http, problems);
     }

@@ -8,7 +8,7 @@ use crate::config::live::{
     HeaderEdits, Live, Match, PathMatch, Redirect, Respond, Rewrite, Route, ValueMatch,
 };
 use crate::config::problem::list;
-use crate::config::validate::split;
+use crate::config::validate::{exactly_one, split};
 use crate::config::{Name, Problem};
 
 /// So many known clusters are named in a hint when none is close.
@@ -46,29 +46,17 @@ pub(super) fn check(live: &Live, problems: &mut Vec<Problem>) {
 
 /// Exactly one of `cluster`, `split`, `redirect`, `respond`.
 fn action(path: &str, route: &Route, problems: &mut Vec<Problem>) {
-    let given: Vec<&str> = [
+    let keys = [
         ("cluster", route.cluster.is_some()),
         ("split", route.split.is_some()),
         ("redirect", route.redirect.is_some()),
         ("respond", route.respond.is_some()),
-    ]
-    .into_iter()
-    .filter_map(|(key, given)| given.then_some(key))
-    .collect();
-    match given.as_slice() {
-        [_] => {}
-        [] => problems.push(
-            Problem::new(path, format!("the route `{}` does nothing", route.name))
-                .hint("give exactly one of `cluster`, `split`, `redirect`, `respond`"),
-        ),
-        [_, second, ..] => problems.push(
-            Problem::new(
-                format!("{path}.{second}"),
-                format!("the route has both `{}`", given.join("` and `")),
-            )
-            .hint("keep one of them"),
-        ),
-    }
+    ];
+    let none = (
+        format!("the route `{}` does nothing", route.name),
+        "give exactly one of `cluster`, `split`, `redirect`, `respond`",
+    );
+    exactly_one(path, "the route", &keys, none, "keep one of them", problems);
 }
 
 /// The name of a cluster that is there.

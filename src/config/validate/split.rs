@@ -26,11 +26,8 @@ pub(super) fn fleet(splits: &Splits, problems: &mut Vec<Problem>) {
 }
 
 pub(super) fn check(path: &str, split: &Split, live: &Live, problems: &mut Vec<Problem>) {
-    if let Some(seed) = &split.seed
-        && (seed.is_empty() || seed.contains(char::is_control))
-    {
-        let problem = Problem::new(format!("{path}.seed"), format!("{seed:?} is not a seed"));
-        problems.push(problem.hint("any text without control characters, as `checkout-2026`"));
+    if let Some(seed) = split.seed.as_deref().filter(|seed| !is_seed(seed)) {
+        problems.push(bad_seed(&format!("{path}.seed"), seed));
     }
     variants(&format!("{path}.variants"), split, live, problems);
     key(&format!("{path}.key"), &split.key, problems);
@@ -42,7 +39,9 @@ pub(super) fn check(path: &str, split: &Split, live: &Live, problems: &mut Vec<P
                 Problem::new(format!("{path}.match"), "it has no condition, so it takes every request");
             problems.push(problem.hint("give it `headers`, `query`, `path`, `hosts` or `methods`"));
         }
-        known_variant(&format!("{path}.variant"), &over.variant, split, problems);
+        if split.variants.iter().all(|variant| variant.name != over.variant) {
+            problems.push(unknown_variant(&format!("{path}.variant"), &over.variant, split));
+        }
     }
 }
 
@@ -66,9 +65,7 @@ fn variants(path: &str, split: &Split, live: &Live, problems: &mut Vec<Problem>)
         }
         known_cluster(&format!("{path}.cluster"), &variant.cluster, live, problems);
         if variant.weight > MAX_WEIGHT {
-            let what = format!("the weight {} is above {MAX_WEIGHT}", variant.weight);
-            let problem = Problem::new(format!("{path}.weight"), what);
-            problems.push(problem.hint("only the ratio counts: divide all of them"));
+            problems.push(too_heavy(&format!("{path}.weight"), variant.weight));
         }
     }
     if split.variants.iter().all(|variant| variant.weight == 0) {
@@ -100,12 +97,29 @@ fn key(path: &str, keys: &[SplitKey], problems: &mut Vec<Problem>) {
     }
 }
 
-fn known_variant(path: &str, name: &Name, split: &Split, problems: &mut Vec<Problem>) {
+// What is said of weights that come from elsewhere too: the admin API, documents, the overlay.
+
+/// A variant that the split does not have.
+pub fn unknown_variant(at: &str, name: &Name, split: &Split) -> Problem {
     let known = || split.variants.iter().map(|variant| variant.name.as_str());
-    if known().any(|variant| variant == name.as_str()) {
-        return;
-    }
-    let problem = Problem::new(path, format!("the split has no variant `{name}`"));
-    let hint = format!("its variants are {}", list(known()));
-    problems.push(problem.hint(hint).did_you_mean(name.as_str(), known()));
+    Problem::new(at, format!("the split has no variant `{name}`"))
+        .hint(format!("its variants are {}", list(known())))
+        .did_you_mean(name.as_str(), known())
+}
+
+/// A weight above [`MAX_WEIGHT`].
+pub fn too_heavy(at: &str, weight: u64) -> Problem {
+    Problem::new(at, format!("the weight {weight} is above {MAX_WEIGHT}"))
+        .hint("only the ratio counts: divide all of them")
+}
+
+/// Whether a text can be a seed: no control characters, since a zero byte ends it where it is hashed.
+pub fn is_seed(seed: &str) -> bool {
+    !seed.is_empty() && !seed.contains(char::is_control)
+}
+
+/// A text that can't be a seed.
+pub fn bad_seed(at: &str, seed: &str) -> Problem {
+    Problem::new(at, format!("{seed:?} is not a seed"))
+        .hint("any text without control characters, as `checkout-2026`")
 }

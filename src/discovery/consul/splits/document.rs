@@ -12,9 +12,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::config::live::MAX_WEIGHT;
+use crate::config::validate::split::{bad_seed, is_seed};
 use crate::config::{Name, Problem};
 use crate::split::Amendment;
-use crate::split::weights::{bad_seed, is_seed};
 
 /// The most bytes of a document: 64 variants of 128 letters fit eight times.
 pub const MAX_BYTES: usize = 64 << 10;
