@@ -8,7 +8,8 @@
 //! ```
 //!
 //! All verdicts are kept and all states written by this task, so a transition is told once and
-//! nothing is locked against anything. Nobody waits for it but the listeners at the very start: they
+//! nothing is locked against anything. What the first probes of a cluster find is told in one line
+//! ([`rounds`]). Nobody waits for it but the listeners at the very start: they
 //! open when each endpoint that was known first was asked once, or after a second more than the
 //! longest timeout, at most [`GATE`]. Otherwise a fresh process would spread its first requests over
 //! dead endpoints.
@@ -19,6 +20,7 @@
 
 mod agenda;
 pub mod board;
+mod rounds;
 mod targets;
 
 use std::collections::HashSet;
@@ -36,6 +38,7 @@ use tracing::{info, warn};
 
 use self::agenda::{Agenda, jittered};
 use self::board::Board;
+use self::rounds::Rounds;
 use self::targets::{Id, Target, Targets};
 use crate::config::value::Span;
 use crate::config::{Name, live};
@@ -63,6 +66,7 @@ pub struct Service {
     agenda: Agenda,
     running: JoinSet<Done>,
     first: First,
+    rounds: Rounds,
 }
 
 /// How one probe ended.
@@ -115,7 +119,8 @@ impl Service {
     ) -> Self {
         let targets = Targets::new(metrics, board.clone(), Box::new(make));
         let (agenda, running) = (Agenda::default(), JoinSet::new());
-        Self { cell, board, rng, targets, agenda, running, first: First::Ahead }
+        let (first, rounds) = (First::Ahead, Rounds::default());
+        Self { cell, board, rng, targets, agenda, running, first, rounds }
     }
 
     /// Probes until `stop` turns true. `started` is called once, when the first round is over.
@@ -155,6 +160,7 @@ impl Service {
         for id in &fresh {
             self.agenda.enter(*id, now);
         }
+        self.rounds.begin(&snapshot.clusters, &fresh, &mut self.targets);
         match &mut self.first {
             First::Ahead if snapshot.generation > 0 => {
                 let checks = snapshot.clusters.iter().filter_map(|c| c.config.health_check.as_ref());
@@ -184,7 +190,7 @@ impl Service {
         let Some(target) = self.targets.find(id) else { return };
         target.running = None;
         count(target, &outcome);
-        decide(target, &outcome, &self.board, now);
+        decide(target, &outcome, &self.board, &mut self.rounds, (id, now));
         let check = &target.check;
         let up = target.verdict.checked() == Checked::Up;
         let span = if up { check.interval } else { check.interval_when_down() };
@@ -236,7 +242,13 @@ fn count(target: &Target, outcome: &Outcome) {
 }
 
 /// Lets the verdict take the outcome, and tells every cluster that wants to know.
-fn decide(target: &mut Target, outcome: &Outcome, board: &Board, now: Instant) {
+fn decide(
+    target: &mut Target,
+    outcome: &Outcome,
+    board: &Board,
+    rounds: &mut Rounds,
+    (id, now): (Id, Instant),
+) {
     let failure = match outcome {
         Outcome::Passed => None,
         Outcome::Failed(why) => Some(why.clone()),
@@ -255,7 +267,10 @@ fn decide(target: &mut Target, outcome: &Outcome, board: &Board, now: Instant) {
         subscriber.state.set_checked(checked);
         let at = (&subscriber.cluster, target.address);
         let lasted = board.note(at, &subscriber.state, why.clone(), now);
-        if let Some(from) = changed {
+        let in_sum = rounds.take((&subscriber.cluster, id), (target.address, checked), why.as_deref());
+        if let Some(from) = changed
+            && !in_sum
+        {
             tell(at, (from, checked), why.as_deref(), lasted.unwrap_or_default());
         }
     }
@@ -269,8 +284,8 @@ fn tell(
 ) {
     let (from, to, after) = (word(from), word(to), format!("{:.1}s", lasted.as_secs_f64()));
     match why {
-        Some(why) => warn!(%cluster, %address, from, to, after, why, "health check"),
-        None => info!(%cluster, %address, from, to, after, "health check"),
+        Some(why) => warn!(%cluster, endpoint = %address, from, to, after, why, "health check"),
+        None => info!(%cluster, endpoint = %address, from, to, after, "health check"),
     }
 }
 
