@@ -175,3 +175,31 @@ async fn a_client_that_goes_away_is_no_failure_and_no_success() {
     assert_eq!(gets(&tidegate, 4).await, [200; 4]);
     stands(&tidegate, bad.addr(), "in").await;
 }
+
+/// As clients are that are less patient than the route.
+#[tokio::test]
+async fn clients_that_wait_long_and_go_away_eject() {
+    for client in [http::client(), http::h2c_client()] {
+        let (bad, good) = pair().await;
+        let tidegate = start(&bad, &good, "base_ejection: 1s", ", timeout: 1s").await;
+        bad.set_fault(Fault::Hang);
+        let mut gave_up = 0;
+        let mut ask = async |patience: u64, method: reqwest::Method| {
+            let ask = client.request(method, tidegate.url("/x")).timeout(Duration::from_millis(patience));
+            let answer = ask.body("x").send().await;
+            gave_up += u32::from(answer.is_err_and(|error| error.is_timeout()));
+            gave_up
+        };
+        // Far from half of the route's second: nobody's failure.
+        while ask(100, reqwest::Method::POST).await < 6 {}
+        assert_eq!(shown(&tidegate, bad.addr()).await["standing"], "in");
+        while ask(700, reqwest::Method::POST).await < 11 {}
+        let out = stands(&tidegate, bad.addr(), "ejected").await;
+        assert!(out["standing_why"].as_str().unwrap().contains("no answer in time"), "{out}");
+        assert_eq!(gets(&tidegate, 10).await, [200; 10]);
+        // A trial is over in the same way, and is not left to the next client.
+        stands(&tidegate, bad.addr(), "returning").await;
+        while ask(700, reqwest::Method::GET).await < 12 {}
+        stands(&tidegate, bad.addr(), "ejected").await;
+    }
+}
