@@ -60,7 +60,8 @@ async fn it_says_who_is_out_why_and_since_when() {
     })
     .await;
     let Some(page) = page(&tidegate).await else { return };
-    let line = |what: &str| page.lines().find(|l| l.contains(what)).unwrap_or_else(|| panic!("{what}: {page}"));
+    let line =
+        |what: &str| page.lines().find(|l| l.contains(what)).unwrap_or_else(|| panic!("{what}: {page}"));
     let of = |address: SocketAddr| line(&format!("{address} |"));
     let has = |line: &str, parts: &[&str]| {
         parts.iter().for_each(|part| assert!(line.contains(part), "`{part}` in `{line}`"));
@@ -68,7 +69,10 @@ async fn it_says_who_is_out_why_and_since_when() {
     has(of(sick.addr()), &["unhealthy", "check fails for ", " s: status 503, expected 200", "| Drain"]);
     has(of(drained.addr()), &["draining", "drained by ann ", " s ago: disk <b>full</b>", "| Undrain"]);
     let ejected = [good.addr(), failing.addr()].into_iter().map(of).find(|line| line.contains("ejected"));
-    has(ejected.unwrap(), &["ejected for ", ": consecutive_errors; the last was an answer of 500 or more", "| 1 |"]);
+    has(
+        ejected.unwrap(),
+        &["ejected for ", ": consecutive_errors; the last was an answer of 500 or more", "| 1 |"],
+    );
     has(line("web |"), &["1 of 4 available", "failover to spare"]);
     has(line("spare |"), &["0 of 1 available", "drained by bob ", "Undrain all"]);
 }

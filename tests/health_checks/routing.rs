@@ -53,7 +53,8 @@ async fn the_first_round_of_a_cluster_is_one_line() {
     // Nobody listens there.
     let dead = (1..=300).map(|port| ([127, 0, 0, 2], port).into());
     let all: Vec<SocketAddr> = [a.addr()].into_iter().chain(dead).collect();
-    let tidegate = Tidegate::new(&live(&all, "tcp: {}, unhealthy_threshold: 1, interval: 100ms")).start().await;
+    let tidegate =
+        Tidegate::new(&live(&all, "tcp: {}, unhealthy_threshold: 1, interval: 100ms")).start().await;
     let log = tidegate.stderr();
     let told: Vec<_> = log.lines().filter(|line| line.contains("health check")).collect();
     assert_eq!(told.len(), 1, "{told:#?}");

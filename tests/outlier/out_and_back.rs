@@ -114,16 +114,23 @@ async fn an_answer_that_breaks_off_ejects() {
 
 #[tokio::test]
 async fn hanging_ejects() {
-    let (bad, good) = pair().await;
-    bad.set_fault(Fault::Hang);
-    let tidegate = start(&bad, &good, "consecutive_errors: 3", ", timeout: 1s").await;
-    let client = http::client();
-    let many = futures::future::join_all((0..6).map(|_| client.get(tidegate.url("/x")).send())).await;
-    let late = many.iter().filter(|answer| answer.as_ref().unwrap().status() == 504).count();
-    assert_eq!(late, 3);
-    let out = stands(&tidegate, bad.addr(), "ejected").await;
-    assert!(out["standing_why"].as_str().unwrap().contains("no answer in time"), "{out}");
-    assert_eq!(gets(&tidegate, 10).await, [200; 10]);
+    for (client, method) in [
+        (http::client(), reqwest::Method::GET),
+        (http::client(), reqwest::Method::POST),
+        (http::h2c_client(), reqwest::Method::GET),
+        (http::h2c_client(), reqwest::Method::POST),
+    ] {
+        let (bad, good) = pair().await;
+        bad.set_fault(Fault::Hang);
+        let tidegate = start(&bad, &good, "consecutive_errors: 3", ", timeout: 1s").await;
+        let ask = || client.request(method.clone(), tidegate.url("/x")).send();
+        let many = futures::future::join_all((0..6).map(|_| ask())).await;
+        let late = many.iter().filter(|answer| answer.as_ref().unwrap().status() == 504).count();
+        assert_eq!(late, 3);
+        let out = stands(&tidegate, bad.addr(), "ejected").await;
+        assert!(out["standing_why"].as_str().unwrap().contains("no answer in time"), "{out}");
+        assert_eq!(gets(&tidegate, 10).await, [200; 10]);
+    }
 }
 
 #[tokio::test]
