@@ -13,6 +13,7 @@ use crate::proxy::ctx::RequestCtx;
 
 /// The header of the endpoint's answer has come.
 pub(crate) fn answered(ctx: &mut RequestCtx, status: u16) {
+    ctx.tries.heard();
     let Some(mut lease) = ctx.lease.take() else { return };
     if let Some(cluster) = ctx.cluster()
         && let Some(outlier) = &cluster.outlier
