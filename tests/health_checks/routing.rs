@@ -82,6 +82,13 @@ async fn the_state_and_its_reason_are_shown() {
     assert_eq!((&found["checked_why"], &found["state"]), (&serde_json::Value::Null, &"available".into()));
     let cluster = tidegate.admin_json("/v1/clusters/web").await;
     assert_eq!((&cluster["available"], &cluster["panic"]), (&1.into(), &false.into()));
+    let ask = serde_json::json!({ "url": "http://h/" });
+    let (_, told) = tidegate.admin_post("/v1/explain", &ask).await.unwrap();
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let states: Vec<_> = told["cluster"]["endpoints"].as_array().unwrap().iter().collect();
+    let state =
+        |addr: SocketAddr| states.iter().find(|e| e["address"] == addr.to_string()).unwrap()["state"].clone();
+    assert_eq!((state(a.addr()), state(b.addr())), ("available".into(), "fails its health check".into()));
     let count = async |result: &str| {
         let result = format!("result=\"{result}\"");
         tidegate.metric("tidegate_health_checks_total", &["cluster=\"web\"", &result]).await

@@ -25,6 +25,9 @@ async fn five_errors_and_it_is_out_one_request_and_it_is_back() {
     assert_eq!((bad.requests(), good.requests()), (5, 15));
     let out = stands(&tidegate, bad.addr(), "ejected").await;
     assert_eq!(out["state"], "ejected");
+    let ask = serde_json::json!({ "url": "http://h/" });
+    let (_, explained) = tidegate.admin_post("/v1/explain", &ask).await.unwrap();
+    assert!(explained.contains("\"ejected for its errors\""), "{explained}");
     let clusters = ["cluster=\"web\"", "state=\"ejected\""];
     assert_eq!(tidegate.metric("tidegate_cluster_endpoints", &clusters).await, 1.0);
 
