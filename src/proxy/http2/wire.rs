@@ -18,11 +18,13 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 use crate::proxy::linger;
 
@@ -40,8 +42,11 @@ const PREFACE: usize = 24;
 
 /// What was seen on a connection. Shared between the stream and the loop that serves it; both are
 /// one task, so the order of memory does not matter.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Meter {
+    born: Instant,
+    /// Since when the socket takes nothing, in milliseconds since `born`, plus one. 0: it does.
+    stalled: AtomicU64,
     /// The client's SETTINGS have come.
     pub(super) settings: AtomicBool,
     /// Streams that the client reset, or made us reset.
@@ -159,6 +164,34 @@ impl Scanner {
 // === impl Meter ===
 
 impl Meter {
+    pub(super) fn new(born: Instant) -> Self {
+        Self {
+            born,
+            stalled: AtomicU64::new(0),
+            settings: AtomicBool::new(false),
+            resets: AtomicU32::new(0),
+            faults: AtomicU32::new(0),
+            refused: AtomicU32::new(0),
+            chatter: AtomicU32::new(0),
+            goaway: AtomicU32::new(0),
+        }
+    }
+
+    /// How long the socket has taken nothing.
+    pub(super) fn stalled(&self, now: Instant) -> Option<Duration> {
+        let since = Duration::from_millis(self.stalled.load(Relaxed).checked_sub(1)?);
+        Some(now.saturating_duration_since(self.born + since))
+    }
+
+    fn took(&self, taken: bool) {
+        if taken {
+            self.stalled.store(0, Relaxed);
+        } else if self.stalled.load(Relaxed) == 0 {
+            let since = Instant::now().saturating_duration_since(self.born).as_millis();
+            self.stalled.store(u64::try_from(since).unwrap_or(u64::MAX - 1) + 1, Relaxed);
+        }
+    }
+
     fn read(&self, seen: Seen) {
         match seen {
             Seen::Reset(_) => drop(self.resets.fetch_add(1, Relaxed)),
@@ -223,6 +256,7 @@ impl AsyncWrite for Wire {
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.meter.took(polled.is_ready());
         if let Poll::Ready(Ok(length)) = polled {
             let Self { written, meter, .. } = &mut *self;
             written.scan(&bytes[..length], |seen| meter.written(seen));
@@ -244,6 +278,7 @@ impl AsyncWrite for Wire {
         slices: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        self.meter.took(polled.is_ready());
         if let Poll::Ready(Ok(mut left)) = polled {
             let Self { written, meter, .. } = &mut *self;
             for slice in slices {
@@ -315,7 +350,7 @@ mod tests {
 
     #[test]
     fn whose_fault_a_reset_is_stands_in_its_code() {
-        let meter = Meter::default();
+        let meter = Meter::new(Instant::now());
         for code in [0, 1, 2, 3, 5, 7, 8] {
             meter.written(Seen::Reset(code));
         }
