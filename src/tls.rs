@@ -21,6 +21,7 @@
 //! | [`handshake`] | one client |
 //! | [`identity`] | who a client is, by its certificate |
 //! | [`watch`] | files that change |
+//! | `wire` | what TLS is put over |
 
 mod bundle;
 mod front;
@@ -29,8 +30,11 @@ mod identity;
 mod names;
 mod set;
 mod staple;
+#[cfg(test)]
+mod testing;
 mod tickets;
 pub mod watch;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +43,7 @@ use arc_swap::ArcSwap;
 use tracing::{error, info, warn};
 
 use crate::config::boot::{Boot, Tls};
-use crate::config::{Name, Problem};
+use crate::config::Problem;
 use crate::control::watch::Stamp;
 use crate::observe::metrics::{Metrics, TlsMetrics};
 
@@ -51,7 +55,7 @@ pub(crate) use self::identity::Identity;
 
 /// Ends TLS for one listener.
 pub struct Terminator {
-    listener: Name,
+    listener: String,
     /// The config path of its `tls`.
     at: String,
     config: Tls,
@@ -100,7 +104,7 @@ impl Terminator {
         for (index, listener) in boot.listeners.iter().enumerate() {
             let timeout = boot.bounds_of(listener).handshake_timeout;
             let tls = listener.tls.as_ref();
-            let one = tls.map(|tls| Self::new(path(index), listener.name.clone(), tls, timeout, metrics));
+            let one = tls.map(|tls| Self::new(path(index), listener.name.to_string(), tls, timeout, metrics));
             made.push(one.transpose().map_err(|wrong| problems.extend(wrong)).unwrap_or_default().map(Arc::new));
         }
         if problems.is_empty() { Ok(made) } else { Err(problems) }
@@ -108,7 +112,7 @@ impl Terminator {
 
     fn new(
         at: String,
-        listener: Name,
+        listener: String,
         config: &Tls,
         timeout: Duration,
         metrics: &Arc<Metrics>,

@@ -20,7 +20,7 @@ use crate::proxy::ctx::{InFlight, RequestCtx};
 use crate::proxy::error::{full, local};
 use crate::proxy::link::Link;
 use crate::proxy::respond::{edit, exchange};
-use crate::proxy::{Invalid, Proxy, authority, hop, tap, variant};
+use crate::proxy::{Invalid, Proxy, authority, hop, secure, tap, variant};
 use crate::route::{RequestView, Router};
 use crate::snapshot::table::Forward;
 use crate::snapshot::{Action, Route};
@@ -53,6 +53,7 @@ impl Proxy {
         };
         ctx.place = Some(place);
         hop::request(session.req_header_mut());
+        secure::tell(session.req_header_mut(), &link);
         if let Err((reason, why)) = find(session, ctx, &snapshot.table.router, &listener.invalid) {
             reason.inc();
             return refuse(session, ctx, why).await;

@@ -18,11 +18,12 @@ use pingora::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use tokio::time::timeout;
 
+use crate::config::boot::Bounds;
 use crate::observe::Flag;
 use crate::observe::access::Record;
 use crate::proxy::link::Link;
 use crate::proxy::tap::{Ending, HEADER_DEADLINE, Note, Tap};
-use crate::proxy::{Proxy, link};
+use crate::proxy::{Listener, Proxy, link};
 
 /// How long a new connection may stay silent.
 const FIRST_BYTE: Duration = Duration::from_secs(60);
@@ -58,6 +59,11 @@ impl Door {
         options.h2_idle_timeout = Some(H2_IDLE);
         http.server_options = Some(options);
         Self { http: Arc::new(http), proxy }
+    }
+
+    /// The bounds of the listener that a connection came through.
+    pub(super) fn bounds(&self, link: &Link) -> &Bounds {
+        &self.proxy.listeners[link.listener].bounds
     }
 
     /// What the socket says of a connection.
@@ -102,7 +108,7 @@ impl Door {
     }
 
     /// Counts and logs a request that never reached a phase of the proxy.
-    fn refused(&self, ending: Ending, link: &Link) {
+    pub(super) fn refused(&self, ending: Ending, link: &Link) {
         let listener = &self.proxy.listeners[link.listener];
         let (counter, status, flag) = match ending {
             Ending::Idle => return,
@@ -138,6 +144,7 @@ impl Door {
             request_id: b"",
             user_agent: b"",
             generation: snapshot.generation,
+            tls: link.tls_record(),
         });
     }
 }
@@ -155,12 +162,23 @@ async fn peek(stream: &mut Stream, bytes: &mut [u8], deadline: Duration) -> Resu
 impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let _open = Open::new(&self.proxy.connections);
-        let link = self.link(&stream);
-        let limits = &self.proxy.listeners[link.listener].limits;
+        let mut link = self.link(&stream);
+        let Listener { limits, tls, .. } = &self.proxy.listeners[link.listener];
         let Some(_place) = limits.connection() else {
-            limits.turn_away(stream).await;
+            // In TLS it could only be told after the work that is to be saved.
+            if tls.is_none() {
+                limits.turn_away(stream).await;
+            }
             return None;
         };
+        if let Some(tls) = tls {
+            let (secured, http2) = self.secure(tls, stream, &mut link).await?;
+            if http2 {
+                return self.http.process_new(secured, shutdown).await;
+            }
+            self.serve_http1(secured, Arc::new(link), shutdown).await;
+            return None;
+        }
         match Self::speaks_http2(&mut stream).await {
             Ok(true) => return self.http.process_new(stream, shutdown).await,
             Ok(false) => self.serve_http1(stream, Arc::new(link), shutdown).await,

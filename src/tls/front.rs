@@ -128,7 +128,8 @@ fn give(ssl: &mut SslRef, sets: &ArcSwap<Set>) -> Result<(), ErrorStack> {
         return Ok(());
     }
     let set = sets.load_full();
-    for bundle in set.find(ssl.servername(NameType::HOST_NAME)) {
+    let bundles: Vec<_> = set.find(ssl.servername(NameType::HOST_NAME)).collect();
+    for bundle in bundles {
         ssl.set_certificate(&bundle.chain[0])?;
         for signer in &bundle.chain[1..] {
             ssl.add_chain_cert(signer.clone())?;

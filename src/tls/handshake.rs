@@ -8,17 +8,16 @@
 //! A client that speaks HTTP without TLS is told apart by its first byte: a handshake begins with
 //! 0x16, a method with a letter. What is neither is left to the library to refuse.
 
-use std::pin::Pin;
-use std::time::Duration;
-
 use openssl::ssl::{self, NameType, Ssl};
 use pingora::protocols::Stream;
 use pingora::protocols::tls::SslStream;
 use tokio::time::timeout;
 use tracing::debug;
 
+use crate::observe::metrics::Counter;
 use crate::tls::Terminator;
 use crate::tls::identity::Identity;
+use crate::tls::wire::Wire;
 
 /// A connection after its handshake.
 pub(crate) struct Secured {
@@ -81,7 +80,7 @@ impl Terminator {
         let shaken = timeout(self.timeout, async {
             let front = self.front(&mut stream).await;
             let ssl = Ssl::new(&front).map_err(|_| Failure::Other)?;
-            let mut secured = SslStream::new(ssl, stream).map_err(|_| Failure::Other)?;
+            let mut secured = SslStream::new(ssl, Wire(stream)).map_err(|_| Failure::Other)?;
             match secured.accept().await {
                 Ok(()) => Ok(secured),
                 Err(error) => {
@@ -99,7 +98,7 @@ impl Terminator {
         }
     }
 
-    fn shaken(&self, stream: SslStream<Stream>) -> Secured {
+    fn shaken(&self, stream: SslStream<Wire>) -> Secured {
         let ssl = stream.ssl();
         self.metrics.ok.inc();
         if ssl.session_reused() {
@@ -116,7 +115,7 @@ impl Terminator {
         }
     }
 
-    fn counter(&self, failure: Failure) -> &crate::observe::metrics::Counter {
+    fn counter(&self, failure: Failure) -> &Counter {
         match failure {
             Failure::Timeout => &self.metrics.timeout,
             Failure::NoAlpn => &self.metrics.no_alpn,

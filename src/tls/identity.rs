@@ -56,8 +56,7 @@ fn entry(entry: &X509NameEntryRef) -> String {
         nid => nid.short_name().unwrap_or_default().to_owned(),
     };
     text.push('=');
-    let value = entry.data().as_utf8();
-    escape(&mut text, value.as_deref().unwrap_or_default());
+    escape(&mut text, &entry.data().to_string().unwrap_or_default());
     text
 }
 

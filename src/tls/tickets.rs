@@ -138,5 +138,3 @@ async fn hello(stream: &mut Stream) -> Vec<u8> {
     record
 }
 
-#[cfg(test)]
-mod tests;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::tls::testing::{self, certificate, ecdsa, rsa, write};
+use crate::tls::testing::{certificate, ecdsa, rsa, write};
 
 fn flaws(files: &Certificate) -> Vec<(&'static str, String)> {
     let flaws = Bundle::read(files).err().unwrap_or_default();
@@ -33,7 +33,7 @@ fn each_file_that_cannot_be_used_is_told_with_its_key() {
     let swapped = Certificate { cert: one.key.clone(), key: one.cert.clone(), ocsp: Some("/nowhere".into()) };
     let keys: Vec<_> = flaws(&swapped).into_iter().map(|(key, _)| key).collect();
     assert_eq!(keys, ["cert", "key", "ocsp"]);
-    let locked = testing::ecdsa()
+    let locked = ecdsa()
         .private_key_to_pem_pkcs8_passphrase(openssl::symm::Cipher::aes_128_cbc(), b"secret")
         .unwrap();
     std::fs::write(dir.path().join("locked.key"), locked).unwrap();
