@@ -42,8 +42,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tracing::{error, info, warn};
 
-use crate::config::boot::{Boot, Tls};
 use crate::config::Problem;
+use crate::config::boot::{Boot, Tls};
 use crate::control::watch::Stamp;
 use crate::observe::metrics::{Metrics, TlsMetrics};
 
@@ -105,7 +105,9 @@ impl Terminator {
             let timeout = boot.bounds_of(listener).handshake_timeout;
             let tls = listener.tls.as_ref();
             let one = tls.map(|tls| Self::new(path(index), listener.name.to_string(), tls, timeout, metrics));
-            made.push(one.transpose().map_err(|wrong| problems.extend(wrong)).unwrap_or_default().map(Arc::new));
+            made.push(
+                one.transpose().map_err(|wrong| problems.extend(wrong)).unwrap_or_default().map(Arc::new),
+            );
         }
         if problems.is_empty() { Ok(made) } else { Err(problems) }
     }

@@ -126,14 +126,20 @@ mod tests {
 
     #[test]
     fn what_its_certificate_says_is_told() {
-        let identity =
-            Identity { spiffe: Some("spiffe://a/b".into()), subject: "CN=a\\, b,O=c".into(), hash: "0f".into() };
+        let identity = Identity {
+            spiffe: Some("spiffe://a/b".into()),
+            subject: "CN=a\\, b,O=c".into(),
+            hash: "0f".into(),
+        };
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(told(Some(identity)), [
-            pair("x-forwarded-client-cert", "Hash=0f;Subject=\"CN=a\\, b,O=c\";URI=spiffe://a/b"),
-            pair("x-tidegate-client-spiffe-id", "spiffe://a/b"),
-            pair("x-tidegate-client-subject", "CN=a\\, b,O=c"),
-        ]);
+        assert_eq!(
+            told(Some(identity)),
+            [
+                pair("x-forwarded-client-cert", "Hash=0f;Subject=\"CN=a\\, b,O=c\";URI=spiffe://a/b"),
+                pair("x-tidegate-client-spiffe-id", "spiffe://a/b"),
+                pair("x-tidegate-client-subject", "CN=a\\, b,O=c"),
+            ]
+        );
         let names: Vec<_> = told(Some(Identity::default())).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["x-forwarded-client-cert"]);
     }

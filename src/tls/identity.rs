@@ -45,7 +45,8 @@ impl Identity {
 /// As SPIFFE writes IDs; anything else could break the headers that it is put in.
 fn is_spiffe(uri: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"/._-".contains(&b);
-    uri.strip_prefix("spiffe://").is_some_and(|id| !id.is_empty() && id.len() <= 2048 && id.bytes().all(allowed))
+    uri.strip_prefix("spiffe://")
+        .is_some_and(|id| !id.is_empty() && id.len() <= 2048 && id.bytes().all(allowed))
 }
 
 /// `CN=name`.
@@ -99,8 +100,13 @@ mod tests {
         for good in ["spiffe://a.test/ns/x/sa/y_1", "spiffe://a"] {
             assert!(is_spiffe(good), "{good}");
         }
-        for bad in ["spiffe://", "https://a.test/", "spiffe://a.test/x;By=y", "spiffe://a/b,c", "spiffe://a/\r\nx: y"]
-        {
+        for bad in [
+            "spiffe://",
+            "https://a.test/",
+            "spiffe://a.test/x;By=y",
+            "spiffe://a/b,c",
+            "spiffe://a/\r\nx: y",
+        ] {
             assert!(!is_spiffe(bad), "{bad}");
         }
     }

@@ -53,7 +53,11 @@ pub(super) fn certificate(names: &[&str], key: PKey<Private>, days: u32, by: Opt
     if !names.is_empty() {
         let mut sans = SubjectAlternativeName::new();
         for name in names {
-            if name.contains("://") { sans.uri(name) } else { sans.dns(name) };
+            if name.contains("://") {
+                sans.uri(name)
+            } else {
+                sans.dns(name)
+            };
         }
         let sans = sans.build(&cert.x509v3_context(None, None)).unwrap();
         cert.append_extension(sans).unwrap();

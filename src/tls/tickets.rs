@@ -78,9 +78,8 @@ impl Fronts {
 
     /// The context for a client that says hello so.
     fn choose(&self, hello: &[u8]) -> &SslContext {
-        let of_previous = |front: &&Front| {
-            front.keys.is_some_and(|name| memchr::memmem::find(hello, &name).is_some())
-        };
+        let of_previous =
+            |front: &&Front| front.keys.is_some_and(|name| memchr::memmem::find(hello, &name).is_some());
         &self.previous.as_ref().filter(of_previous).unwrap_or(&self.current).context
     }
 }
@@ -137,4 +136,3 @@ async fn hello(stream: &mut Stream) -> Vec<u8> {
     let _ = stream.try_peek(&mut record).await;
     record
 }
-

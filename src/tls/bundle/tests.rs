@@ -22,20 +22,24 @@ fn a_chain_its_names_and_its_end() {
 #[test]
 fn each_file_that_cannot_be_used_is_told_with_its_key() {
     let dir = tempfile::tempdir().unwrap();
-    let (one, other) =
-        (certificate(&["a"], ecdsa(), 9, None), certificate(&["b"], ecdsa(), 9, Some(&certificate(&["r"], ecdsa(), 9, None))));
+    let (one, other) = (
+        certificate(&["a"], ecdsa(), 9, None),
+        certificate(&["b"], ecdsa(), 9, Some(&certificate(&["r"], ecdsa(), 9, None))),
+    );
     let (one, two) = (write(dir.path(), "one", &[&one]), write(dir.path(), "two", &[&other, &one]));
     let mixed = Certificate { key: one.key.clone(), ..two.clone() };
     let problem = &Bundle::read(&mixed).err().unwrap()[0];
-    assert_eq!((problem.key, problem.hint), ("key", "it is the key of a later certificate in that file; put that one first"));
+    assert_eq!(
+        (problem.key, problem.hint),
+        ("key", "it is the key of a later certificate in that file; put that one first")
+    );
     let mixed = Certificate { key: two.key.clone(), ..one.clone() };
     assert!(flaws(&mixed)[0].1.ends_with("one.pem"), "{:?}", flaws(&mixed));
     let swapped = Certificate { cert: one.key.clone(), key: one.cert.clone(), ocsp: Some("/nowhere".into()) };
     let keys: Vec<_> = flaws(&swapped).into_iter().map(|(key, _)| key).collect();
     assert_eq!(keys, ["cert", "key", "ocsp"]);
-    let locked = ecdsa()
-        .private_key_to_pem_pkcs8_passphrase(openssl::symm::Cipher::aes_128_cbc(), b"secret")
-        .unwrap();
+    let locked =
+        ecdsa().private_key_to_pem_pkcs8_passphrase(openssl::symm::Cipher::aes_128_cbc(), b"secret").unwrap();
     std::fs::write(dir.path().join("locked.key"), locked).unwrap();
     let locked = Certificate { key: dir.path().join("locked.key"), ..one };
     assert!(flaws(&locked)[0].1.contains("it is encrypted"), "{:?}", flaws(&locked));
