@@ -136,3 +136,6 @@ async fn hello(stream: &mut Stream) -> Vec<u8> {
     let _ = stream.try_peek(&mut record).await;
     record
 }
+
+#[cfg(test)]
+mod tests;
