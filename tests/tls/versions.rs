@@ -39,14 +39,14 @@ async fn versions_ciphers_and_groups_are_those_of_the_intermediate_profile() {
     }
     let unsupported = tidegate.metric("tidegate_tls_handshakes_total", &["result=\"unsupported\""]).await;
     assert_eq!(unsupported, refused.len() as f64);
-    // The client's order counts.
-    for order in [
-        "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256",
-        "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384",
+    // The order is the server's, but for a client that wants ChaCha20 first.
+    let (aes, chacha) = ("ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-CHACHA20-POLY1305");
+    for (order, chosen) in [
+        (format!("ECDHE-RSA-AES256-GCM-SHA384:{chacha}:{aes}"), aes),
+        (format!("{chacha}:ECDHE-RSA-AES256-GCM-SHA384:{aes}"), chacha),
     ] {
-        let seen = s_client(addr, &["-tls1_2", "-cipher", order]).await;
-        let first = order.split(':').next().unwrap();
-        assert!(seen.contains(&format!("Cipher is {first}")), "{order}: {seen}");
+        let seen = s_client(addr, &["-tls1_2", "-cipher", &order]).await;
+        assert!(seen.contains(&format!("Cipher is {chosen}")), "{order}: {seen}");
     }
     let seen = s_client(addr, &["-tls1_2"]).await;
     assert!(says(&seen, "Compression: NONE"), "{seen}");
