@@ -30,6 +30,7 @@ const LAYERS: &[&[&str]] = &[
         "balance",
         "filter",
         "endpoint",
+        "grpc",
         "health",
         "outlier",
         "priority",
