@@ -36,6 +36,7 @@ pub fn write(out: &mut Vec<u8>, record: &Record<'_>) {
     key(out, "request_id", |out| json::text(out, record.request_id));
     key(out, "user_agent", |out| json::text(out, record.user_agent));
     key(out, "generation", |out| json::number(out, record.generation));
+    key(out, "grpc_status", |out| out.extend_from_slice(record.grpc_status.unwrap_or("null").as_bytes()));
     out.extend_from_slice(b"}\n");
 }
 
