@@ -57,7 +57,8 @@ impl Files {
 
     /// What tells these files from others: the certificates themselves, not where they lie.
     pub(super) fn print(&self) -> Vec<u8> {
-        let identity = self.identity.iter().flat_map(|own| [own.leaf()].into_iter().chain(own.intermediates()));
+        let identity =
+            self.identity.iter().flat_map(|own| [own.leaf()].into_iter().chain(own.intermediates()));
         let authorities = self.authorities.iter().flat_map(|list| list.iter());
         let mut print = Vec::new();
         for (mark, certificate) in authorities.map(|c| (b'a', c)).chain(identity.map(|c| (b'i', c))) {

@@ -30,8 +30,8 @@ use pingora::protocols::tls::TlsRef;
 use pingora::upstreams::peer::{ALPN, HttpPeer, PeerOptions};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::identity::Files;
 use super::POOL_IDLE;
+use super::identity::Files;
 use crate::config::Problem;
 use crate::config::live::{self, Protocol};
 
@@ -76,11 +76,10 @@ impl Transport {
     ///
     /// Each file that cannot be used, with the reason.
     pub fn compile(config: &live::Cluster, at: &str) -> Result<Self, Vec<Problem>> {
-        let tls = config.tls.as_ref().map(|tls| {
-            let files = Files::read(tls, &format!("{at}.tls"))?;
-            Ok(Arc::new(Tls { files, name: tls.sni.clone(), verify: tls.verify }))
-        });
-        Ok(Self::new(config.protocol, tls.transpose()?))
+        let Some(tls) = &config.tls else { return Ok(Self::new(config.protocol, None)) };
+        let files = Files::read(tls, &format!("{at}.tls"))?;
+        let tls = Tls { files, name: tls.sni.clone(), verify: tls.verify };
+        Ok(Self::new(config.protocol, Some(Arc::new(tls))))
     }
 
     /// The same endpoints asked in another way, as a health check may want it.
@@ -285,6 +284,9 @@ mod tests {
         let fixed = transport(Protocol::Http1, Some(fixed));
         let it = peer(&fixed);
         assert!(!fixed.by_host());
-        assert_eq!((it.sni.as_str(), it.options.verify_cert, it.options.verify_hostname), ("b.test", false, false));
+        assert_eq!(
+            (it.sni.as_str(), it.options.verify_cert, it.options.verify_hostname),
+            ("b.test", false, false)
+        );
     }
 }

@@ -20,7 +20,7 @@ use crate::proxy::ctx::{InFlight, RequestCtx};
 use crate::proxy::error::{full, local};
 use crate::proxy::link::Link;
 use crate::proxy::respond::{edit, exchange};
-use crate::proxy::{Invalid, Proxy, authority, hop, tap, variant};
+use crate::proxy::{Invalid, Proxy, authority, grpc, hop, tap, variant};
 use crate::route::{RequestView, Router};
 use crate::snapshot::table::Forward;
 use crate::snapshot::{Action, Route};
@@ -58,6 +58,7 @@ impl Proxy {
             return refuse(session, ctx, why).await;
         }
         name_request(session);
+        ctx.call = grpc::Call::of(session.req_header());
         let Some(route) = ctx.route.map(|index| &snapshot.table.routes[index]) else {
             ctx.flag = Some(Flag::NR);
             return local(session, 404, "no route").await.map(|()| true);
@@ -65,6 +66,7 @@ impl Proxy {
         match &route.action {
             Action::Forward(forward) => {
                 ctx.deadline = forward.timeout.map(|timeout| ctx.start + timeout);
+                grpc::begin(session.req_header(), forward, ctx);
                 if let Verdict::Answer(made) = filter(session, ctx, forward, route) {
                     return answer(session, ctx, *made).await;
                 }

@@ -6,12 +6,13 @@ use http::{HeaderMap, HeaderName, Version, header};
 use pingora_proxy::Session;
 
 use crate::config::Name;
+use crate::grpc::Code;
 use crate::observe::Flag;
 use crate::observe::access::Record;
 use crate::proxy::Proxy;
 use crate::proxy::accept::REQUEST_ID;
 use crate::proxy::ctx::{RequestCtx, now};
-use crate::proxy::{failover, outcome, tap, variant};
+use crate::proxy::{failover, grpc, outcome, tap, variant};
 
 impl Proxy {
     pub(crate) fn finish(&self, session: &mut Session, ctx: &mut RequestCtx) {
@@ -39,6 +40,10 @@ impl Proxy {
         });
         failover::count(ctx, snapshot);
         metrics.record(ctx.listener(), status, duration, ctx.ttfb, ctx.flag);
+        let code = grpc::code(session, status, ctx);
+        if let Some(code) = code {
+            metrics.call(code as u8);
+        }
         let cluster = ctx.cluster();
         if let Some(cluster) = cluster
             && ctx.attempts > 1
@@ -62,6 +67,7 @@ impl Proxy {
             path: request.raw_path(),
             protocol: protocol(request.version),
             status,
+            grpc_status: code.map(Code::number),
             flag: ctx.flag,
             route: ctx.route().map_or("", |route| route.name.as_str()),
             cluster: cluster.map_or("", |cluster| Name::as_str(&cluster.name)),
