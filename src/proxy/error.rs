@@ -121,8 +121,8 @@ async fn write(session: &mut Session, status: u16, what: &'static str, overloade
 }
 
 async fn text(session: &mut Session, mut header: ResponseHeader, what: &'static str) -> Result<()> {
-    if grpc::refusal(session, &mut header, what)? {
-        return session.write_response_header(Box::new(header), true).await;
+    if grpc::refuse(session, &mut header, what).await? {
+        return Ok(());
     }
     header.insert_header(header::CONTENT_TYPE, "text/plain; charset=utf-8")?;
     header.insert_header(header::CACHE_CONTROL, "no-store")?;

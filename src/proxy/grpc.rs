@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::bridge::grpc_web::GrpcWebCtx;
 use pingora::Result;
 use pingora_proxy::Session;
@@ -133,14 +134,25 @@ pub(super) fn trailers_as_body(trailers: &mut HeaderMap, ctx: &mut RequestCtx) -
     }
 }
 
-/// Turns the header of an answer of ours into one that a caller understands. False: nobody calls.
-pub(super) fn refusal(session: &Session, header: &mut ResponseHeader, what: &str) -> Result<bool> {
+/// Answers a call with the outcome that stands for the status of `header`. False: nobody calls.
+pub(super) async fn refuse(session: &mut Session, header: &mut ResponseHeader, what: &str) -> Result<bool> {
     let Some(dialect) = Dialect::of(&session.req_header().headers) else { return Ok(false) };
     let code = Code::of_refusal(header.status.as_u16());
     header.set_status(200)?;
     header.insert_header(header::CONTENT_TYPE, dialect.content_type())?;
     for (name, value) in &status(code, what) {
         header.insert_header(name, value)?;
+    }
+    let header = Box::new(header.clone());
+    match &mut *session.downstream_session {
+        // Pingora's own way leaves the end of the stream to an empty frame after it. A status in a
+        // header that does not end the stream is none.
+        ServerSession::H2(stream) => stream.write_response_header(header, true)?,
+        _ => {
+            let mut header = header;
+            header.insert_header(header::CONTENT_LENGTH, 0)?;
+            session.write_response_header(header, true).await?;
+        }
     }
     Ok(true)
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::support::{Issued, TidegateProcess, until};
+use crate::support::{Issued, TidegateProcess};
 
 const PYTHON: &str = "/usr/bin/python3";
 
