@@ -25,8 +25,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE};
+use pingora::http::RequestHeader;
 use pingora::protocols::TcpKeepalive;
-use pingora::protocols::tls::TlsRef;
+use pingora::protocols::tls::{SslDigest, TlsRef};
 use pingora::upstreams::peer::{ALPN, HttpPeer, PeerOptions};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -62,7 +64,7 @@ struct Tls {
 
 /// Marks a connection to an endpoint whose certificate is not made out to its IP address.
 #[derive(Clone, Copy, Debug)]
-pub struct WrongAddress;
+struct WrongAddress;
 
 // === impl Transport ===
 
@@ -82,9 +84,10 @@ impl Transport {
         Ok(Self::new(config.protocol, Some(Arc::new(tls))))
     }
 
-    /// The same endpoints asked in another way, as a health check may want it.
-    pub fn with(&self, protocol: Option<Protocol>, tls: bool) -> Self {
-        Self::new(protocol.unwrap_or(self.protocol), self.tls.clone().filter(|_| tls))
+    /// The same endpoints asked in another protocol, with TLS or without, as a health check may want
+    /// it.
+    pub fn with(&self, protocol: Protocol, secure: bool) -> Self {
+        Self::new(protocol, self.tls.clone().filter(|_| secure))
     }
 
     fn new(protocol: Protocol, tls: Option<Arc<Tls>>) -> Self {
@@ -151,7 +154,7 @@ impl Transport {
     /// `host` may have a port.
     ///
     /// An address is no name: none is sent then, and what the certificate says of addresses is looked
-    /// at when the handshake is over, since Pingora compares names only ([`WrongAddress`]).
+    /// at when the handshake is over, since Pingora compares names only ([`refused`]).
     pub fn name(&self, peer: &mut HttpPeer, host: &str) {
         let Some(tls) = &self.tls else { return };
         let host = without_port(host);
@@ -171,6 +174,25 @@ impl Transport {
             }));
         }
     }
+}
+
+/// Why a connection that opened can't be used, if so.
+pub fn refused(tls: Option<&SslDigest>) -> Option<&'static str> {
+    let wrong = tls.and_then(|tls| tls.extension.get::<WrongAddress>());
+    wrong.map(|_| "the certificate is not made out to the endpoint's address")
+}
+
+/// Makes a header that was written for HTTP/1.1 one of HTTP/2. None: it has no host.
+pub fn for_http2(head: &mut RequestHeader, secure: bool) -> Option<()> {
+    let host = head.remove_header(&HOST)?;
+    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        head.remove_header(&name);
+    }
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    let scheme = if secure { "https" } else { "http" };
+    head.set_uri(format!("{scheme}://{}{path}", host.to_str().ok()?).parse().ok()?);
+    head.set_version(http::Version::HTTP_2);
+    Some(())
 }
 
 /// What HTTP/2 needs beside its name.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
 use pingora_proxy::Session;
 use uuid::Uuid;
 
@@ -222,7 +223,12 @@ pub(crate) async fn send(
         header.insert_header(header::CONTENT_LENGTH, body.len())?;
     }
     let silent = bodiless || body.is_empty() || session.req_header().method == http::Method::HEAD;
-    session.write_response_header(Box::new(header), silent).await?;
+    match &mut *session.downstream_session {
+        // Pingora's own way leaves the end of the stream to whoever ends the session well. After an
+        // error nobody does, and a gRPC status in a header that does not end the stream is none.
+        ServerSession::H2(stream) if silent => stream.write_response_header(Box::new(header), true)?,
+        _ => session.write_response_header(Box::new(header), silent).await?,
+    }
     if !silent {
         session.write_response_body(Some(body), true).await?;
     }

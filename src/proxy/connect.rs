@@ -14,8 +14,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_proxy::Session;
 
 use crate::balance::Choice;
-use crate::cluster::Transport;
-use crate::cluster::peer::WrongAddress;
+use crate::cluster::{Transport, peer};
 use crate::config::live::Protocol;
 use crate::endpoint::{self, Lease};
 use crate::observe::Flag;
@@ -85,12 +84,23 @@ fn name(peer: &mut HttpPeer, transport: &Transport, forward: &Forward, host: &st
     }
 }
 
-/// Refuses to go on in HTTP/1.1 where the config says HTTP/2: over TLS, Pingora falls back to it if the
-/// endpoint does not choose.
-pub(super) fn check_protocol(request: &RequestHeader, ctx: &RequestCtx) -> Result<()> {
-    let only = ctx.cluster().is_some_and(|cluster| cluster.transport.protocol() == Protocol::Http2);
-    if only && request.version != http::Version::HTTP_2 {
-        return Err(Error::explain(UNUSABLE, "the endpoint does not speak HTTP/2").into_up());
+/// Fits a request to the protocol that its connection turned out to speak.
+///
+/// Over TLS, Pingora falls back to HTTP/1.1 if the endpoint does not choose: where the config says
+/// HTTP/2, that is refused. And of a request that came over HTTP/2 it takes the scheme along, be it
+/// right or not, but for one that has a Host.
+pub(super) fn fit(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
+    let Some(cluster) = ctx.cluster() else { return Ok(()) };
+    if request.version != http::Version::HTTP_2 {
+        return match cluster.transport.protocol() {
+            Protocol::Http2 => Err(Error::explain(UNUSABLE, "the endpoint does not speak HTTP/2").into_up()),
+            Protocol::Http1 | Protocol::Auto => Ok(()),
+        };
+    }
+    if !request.headers.contains_key(http::header::HOST)
+        && let Some(authority) = request.uri.authority().map(|authority| authority.as_str().to_owned())
+    {
+        request.insert_header(http::header::HOST, authority)?;
     }
     Ok(())
 }
@@ -98,10 +108,9 @@ pub(super) fn check_protocol(request: &RequestHeader, ctx: &RequestCtx) -> Resul
 /// A connection is there. It is refused if its certificate is not made out to the address that the
 /// endpoint was asked for under.
 pub(super) fn connected(digest: Option<&Digest>) -> Result<()> {
-    let tls = digest.and_then(|digest| digest.ssl_digest.as_ref());
-    match tls.and_then(|tls| tls.extension.get::<WrongAddress>()) {
+    match peer::refused(digest.and_then(|digest| digest.ssl_digest.as_deref())) {
         None => Ok(()),
-        Some(_) => Err(Error::explain(UNUSABLE, "the certificate is not made out to the address").into_up()),
+        Some(why) => Err(Error::explain(UNUSABLE, why).into_up()),
     }
 }
 

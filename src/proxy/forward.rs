@@ -28,7 +28,7 @@ const ATTEMPTS: &str = "x-tidegate-attempts";
 
 /// Turns the client's request into the endpoint's.
 pub(crate) fn request(request: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<()> {
-    connect::check_protocol(request, ctx)?;
+    connect::fit(request, ctx)?;
     grpc::request(request, ctx)?;
     let Some(forward) = ctx.forward() else { return Ok(()) };
     // One look at each name is cheaper than a look-up of each pretension.

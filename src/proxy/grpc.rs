@@ -25,7 +25,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::bridge::grpc_web::GrpcWebCtx;
 use pingora::Result;
 use pingora_proxy::Session;
@@ -33,6 +32,7 @@ use pingora_proxy::Session;
 use crate::endpoint::Failure;
 use crate::grpc::{Code, Dialect, MESSAGE, STATUS, TIMEOUT, encode_message, timeout};
 use crate::observe::Flag;
+use crate::proxy::accept::send;
 use crate::proxy::ctx::{RequestCtx, now};
 use crate::proxy::outcome;
 use crate::snapshot::table::Forward;
@@ -143,17 +143,7 @@ pub(super) async fn refuse(session: &mut Session, header: &mut ResponseHeader, w
     for (name, value) in &status(code, what) {
         header.insert_header(name, value)?;
     }
-    let header = Box::new(header.clone());
-    match &mut *session.downstream_session {
-        // Pingora's own way leaves the end of the stream to an empty frame after it. A status in a
-        // header that does not end the stream is none.
-        ServerSession::H2(stream) => stream.write_response_header(header, true)?,
-        _ => {
-            let mut header = header;
-            header.insert_header(header::CONTENT_LENGTH, 0)?;
-            session.write_response_header(header, true).await?;
-        }
-    }
+    send(session, header.clone(), Bytes::new()).await?;
     Ok(true)
 }
 

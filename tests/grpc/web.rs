@@ -57,7 +57,7 @@ async fn what_ends_amid_the_answer_or_before_it_is_told_in_its_own_form() {
         assert!(text.contains("grpc-status:4\r\n"), "{cut:?}");
         let nowhere = post(&tidegate, version, "application/grpc-web+proto", "/x.X/Y", "").await;
         let head = nowhere.head.to_ascii_lowercase();
-        assert!(nowhere.status == 200 && head.contains("grpc-status: 12"), "{head}");
+        assert!(nowhere.status == 200 && head.contains("grpc-status: 12"), "{version} {nowhere:?}");
         assert!(head.contains("content-type: application/grpc-web+proto"), "{head}");
     }
 }

@@ -1,0 +1,70 @@
+//! Which protocol is spoken, in clear and by ALPN.
+
+use super::server::Endpoint;
+use super::to;
+use crate::support::{Authority, Backend, Tidegate, curl};
+
+const BOTH: &[u8] = b"\x02h2\x08http/1.1";
+const H1: &[u8] = b"\x08http/1.1";
+const H2: &[u8] = b"\x02h2";
+
+#[tokio::test]
+async fn alpn_has_it_as_the_cluster_says() {
+    let ca = Authority::new();
+    let issued = ca.issue(&["web.test"]);
+    for (protocol, alpn, version) in [
+        ("http1", Some(BOTH), Some("HTTP/1.1")),
+        ("http1", Some(H2), None),
+        ("http1", None, Some("HTTP/1.1")),
+        ("http2", Some(BOTH), Some("HTTP/2.0")),
+        ("http2", Some(H1), None),
+        // Who chooses nothing speaks HTTP/1.1, which is not what was asked for.
+        ("http2", None, None),
+        ("auto", Some(BOTH), Some("HTTP/2.0")),
+        ("auto", Some(H1), Some("HTTP/1.1")),
+        ("auto", Some(H2), Some("HTTP/2.0")),
+        ("auto", None, Some("HTTP/1.1")),
+    ] {
+        let endpoint = Endpoint::new(&issued);
+        let endpoint = match alpn {
+            Some(alpn) => endpoint.alpn(alpn),
+            None => endpoint,
+        };
+        let endpoint = endpoint.start().await;
+        let cluster = format!("protocol: {protocol}, tls: {{ sni: web.test, ca: {} }}", ca.ca().display());
+        let tidegate = Tidegate::new(&to(&[endpoint.addr], &cluster, "")).start().await;
+        for client in ["--http1.1", "--http2-prior-knowledge"] {
+            let answer = curl(&[client, "-H", "host: a.test:81", &tidegate.url("/path?q=1")]).await;
+            let text = answer.text();
+            let told = format!("{protocol} {alpn:?} {client}: {text}");
+            match version {
+                Some(version) => {
+                    assert_eq!(answer.status, 200, "{told}");
+                    assert!(text.contains(&format!("version={version}")), "{told}");
+                    let asked = if version == "HTTP/2.0" { "uri=https://a.test:81/path?q=1" } else { "host=a.test:81" };
+                    assert!(text.contains(asked), "{told}");
+                }
+                None => assert_eq!((answer.status, text.as_str()), (503, "upstream connection failed\n"), "{told}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn in_clear_http2_is_spoken_by_prior_knowledge_on_one_connection() {
+    let backend = Backend::start("one").await;
+    let tidegate = Tidegate::new(&to(&[backend.addr()], "protocol: http2", "host: inside.test")).start().await;
+    for client in ["--http1.0", "--http1.1", "--http2-prior-knowledge"] {
+        let echo = curl(&[client, "-d", "body", &tidegate.url("/echo")]).await.json();
+        assert_eq!((&echo["body_length"], &echo["path"]), (&4.into(), &"/echo".into()), "{echo}");
+        let head = curl(&[client, "-I", &tidegate.url("/")]).await;
+        assert_eq!((head.code, head.status), (0, 200), "{client} {head:?}");
+        let large = curl(&[client, &tidegate.url("/bytes?n=5000000")]).await;
+        assert_eq!((large.code, large.body.len()), (0, 5_000_000), "{client}");
+    }
+    // An endpoint that knows no HTTP/2 is told as broken.
+    let old = crate::support::Scripted::start(vec![crate::support::send("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")]).await;
+    let tidegate = Tidegate::new(&to(&[old.addr], "protocol: http2", "")).start().await;
+    let answer = curl(&[&tidegate.url("/")]).await;
+    assert!((500..504).contains(&answer.status), "{answer:?}");
+}
