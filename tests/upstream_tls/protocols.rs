@@ -57,8 +57,10 @@ async fn in_clear_http2_is_spoken_by_prior_knowledge_on_one_connection() {
     for client in ["--http1.0", "--http1.1", "--http2-prior-knowledge"] {
         let echo = curl(&[client, "-d", "body", &tidegate.url("/echo")]).await.json();
         assert_eq!((&echo["body_length"], &echo["path"]), (&4.into(), &"/echo".into()), "{echo}");
-        let head = curl(&[client, "-I", &tidegate.url("/")]).await;
-        assert_eq!((head.code, head.status), (0, 200), "{client} {head:?}");
+        for _ in 0..20 {
+            let head = curl(&[client, "-I", &tidegate.url("/")]).await;
+            assert_eq!((head.code, head.status), (0, 200), "{client} {head:?}");
+        }
         let large = curl(&[client, &tidegate.url("/bytes?n=5000000")]).await;
         assert_eq!((large.code, large.body.len()), (0, 5_000_000), "{client}");
     }
