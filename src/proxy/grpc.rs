@@ -24,9 +24,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::bridge::grpc_web::GrpcWebCtx;
-use pingora::Result;
 use pingora_proxy::Session;
 
 use crate::endpoint::Failure;

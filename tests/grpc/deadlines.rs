@@ -49,7 +49,8 @@ async fn the_callers_deadline_is_kept_for_it_and_not_held_against_the_endpoint()
         return;
     }
     let server = Server::start().await;
-    let outlier = "outlier_detection: { consecutive_errors: 1, base_ejection: 60s, max_ejected_percent: 100 }";
+    let outlier =
+        "outlier_detection: { consecutive_errors: 1, base_ejection: 60s, max_ejected_percent: 100 }";
     let other = Server::start().await;
     let tidegate = Tidegate::new(&to(&[server.port, other.port], outlier, "timeout: 5s")).start().await;
     let ask = async |timeout: &str| {

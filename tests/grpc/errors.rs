@@ -48,9 +48,16 @@ async fn an_endpoint_that_dies_amid_a_stream_is_unavailable() {
     assert_eq!(running.line().await, "0");
     server.kill().await;
     let ended = running.result().await;
-    assert_eq!((&ended["code"], &ended["details"]), (&json!("UNAVAILABLE"), &json!("upstream closed the connection")), "{ended}");
+    assert_eq!(
+        (&ended["code"], &ended["details"]),
+        (&json!("UNAVAILABLE"), &json!("upstream closed the connection")),
+        "{ended}"
+    );
     let line = tidegate.logged(|line| line["path"] == "/t.T/Count").await;
-    assert_eq!((&line["grpc_status"], &line["flags"], &line["status"]), (&json!(14), &json!("UC"), &json!(200)));
+    assert_eq!(
+        (&line["grpc_status"], &line["flags"], &line["status"]),
+        (&json!(14), &json!("UC"), &json!(200))
+    );
     // The next one on the port is found again.
     let _next = Server::on(server.port).await;
     assert_eq!(call(&tidegate, &["call", "/t.T/Echo", "10", "x"]).await["code"], "OK");

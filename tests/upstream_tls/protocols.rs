@@ -41,10 +41,18 @@ async fn alpn_has_it_as_the_cluster_says() {
                 Some(version) => {
                     assert_eq!(answer.status, 200, "{told}");
                     assert!(text.contains(&format!("version={version}")), "{told}");
-                    let asked = if version == "HTTP/2.0" { "uri=https://a.test:81/path?q=1" } else { "host=a.test:81" };
+                    let asked = if version == "HTTP/2.0" {
+                        "uri=https://a.test:81/path?q=1"
+                    } else {
+                        "host=a.test:81"
+                    };
                     assert!(text.contains(asked), "{told}");
                 }
-                None => assert_eq!((answer.status, text.as_str()), (503, "upstream connection failed\n"), "{told}"),
+                None => assert_eq!(
+                    (answer.status, text.as_str()),
+                    (503, "upstream connection failed\n"),
+                    "{told}"
+                ),
             }
         }
     }
@@ -53,7 +61,8 @@ async fn alpn_has_it_as_the_cluster_says() {
 #[tokio::test]
 async fn in_clear_http2_is_spoken_by_prior_knowledge_on_one_connection() {
     let backend = Backend::start("one").await;
-    let tidegate = Tidegate::new(&to(&[backend.addr()], "protocol: http2", "host: inside.test")).start().await;
+    let tidegate =
+        Tidegate::new(&to(&[backend.addr()], "protocol: http2", "host: inside.test")).start().await;
     for client in ["--http1.0", "--http1.1", "--http2-prior-knowledge"] {
         let echo = curl(&[client, "-d", "body", &tidegate.url("/echo")]).await.json();
         assert_eq!((&echo["body_length"], &echo["path"]), (&4.into(), &"/echo".into()), "{echo}");
@@ -65,7 +74,10 @@ async fn in_clear_http2_is_spoken_by_prior_knowledge_on_one_connection() {
         assert_eq!((large.code, large.body.len()), (0, 5_000_000), "{client}");
     }
     // An endpoint that knows no HTTP/2 is told as broken.
-    let old = crate::support::Scripted::start(vec![crate::support::send("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")]).await;
+    let old = crate::support::Scripted::start(vec![crate::support::send(
+        "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n",
+    )])
+    .await;
     let tidegate = Tidegate::new(&to(&[old.addr], "protocol: http2", "")).start().await;
     let answer = curl(&[&tidegate.url("/")]).await;
     assert!((500..504).contains(&answer.status), "{answer:?}");

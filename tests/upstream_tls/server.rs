@@ -13,8 +13,8 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use openssl::ssl::{AlpnError, Ssl, SslAcceptor, SslFiletype, SslMethod, SslVerifyMode, select_next_proto};
-use tokio::net::TcpListener;
 use pingora::tls::tokio_ssl::SslStream;
+use tokio::net::TcpListener;
 
 use crate::support::{Authority, Issued};
 
@@ -40,7 +40,9 @@ impl Endpoint {
 
     /// As `b"\x02h2\x08http/1.1"`, in the order of preference. Otherwise no ALPN at all.
     pub fn alpn(mut self, offered: &'static [u8]) -> Self {
-        self.acceptor.set_alpn_select_callback(|_, client| select_next_proto(offered, client).ok_or(AlpnError::ALERT_FATAL));
+        self.acceptor.set_alpn_select_callback(|_, client| {
+            select_next_proto(offered, client).ok_or(AlpnError::ALERT_FATAL)
+        });
         self
     }
 

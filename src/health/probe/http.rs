@@ -63,7 +63,8 @@ impl Http {
         usable(session.digest().and_then(|d| d.ssl_digest.as_deref())).map_err(|e| (e, false))?;
         match &session {
             HttpSession::H2(_) => {
-                for_http2(&mut request, self.way.secure()).ok_or_else(|| (failed("not an authority"), false))?;
+                for_http2(&mut request, self.way.secure())
+                    .ok_or_else(|| (failed("not an authority"), false))?;
             }
             _ if self.way.protocol() == Protocol::Http2 => {
                 return Err((failed("it does not speak HTTP/2"), false));
