@@ -1,8 +1,12 @@
 //! Which protocol is spoken, in clear and by ALPN.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
 use super::server::Endpoint;
 use super::to;
-use crate::support::{Authority, Backend, Tidegate, curl};
+use crate::support::{Authority, Backend, RawClient, Tidegate, curl, until};
 
 const BOTH: &[u8] = b"\x02h2\x08http/1.1";
 const H1: &[u8] = b"\x08http/1.1";
@@ -81,4 +85,51 @@ async fn in_clear_http2_is_spoken_by_prior_knowledge_on_one_connection() {
     let tidegate = Tidegate::new(&to(&[old.addr], "protocol: http2", "")).start().await;
     let answer = curl(&[&tidegate.url("/")]).await;
     assert!((500..504).contains(&answer.status), "{answer:?}");
+}
+
+/// A client that reads nothing holds what is on its way for its own stream, and no more: the others
+/// of the connection go on.
+#[tokio::test]
+async fn clients_that_do_not_read_do_not_stop_the_others() {
+    let backend = Backend::start("one").await;
+    let tidegate = Tidegate::new(&to(&[backend.addr()], "protocol: http2", "")).start().await;
+    let mut idle = Vec::new();
+    for _ in 0..60 {
+        let mut raw = RawClient::connect(tidegate.addr("http")).await;
+        raw.send("GET /bytes?n=20000000 HTTP/1.1\r\nhost: h\r\n\r\n").await;
+        idle.push(raw);
+    }
+    until(Duration::from_secs(10), "all are asked", || backend.requests() >= 60).await;
+    let begin = std::time::Instant::now();
+    let other = curl(&[&tidegate.url("/bytes?n=3000000")]).await;
+    assert_eq!((other.code, other.body.len()), (0, 3_000_000), "{:?}", begin.elapsed());
+    drop(idle);
+}
+
+/// What HTTP/2 says was not begun may be repeated, a POST too.
+#[tokio::test]
+async fn a_refused_stream_goes_on_to_another_endpoint() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let refusing = listener.local_addr().unwrap();
+    let refused = Arc::new(AtomicUsize::new(0));
+    let counter = refused.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let counter = counter.clone();
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((_request, mut answer))) = connection.accept().await {
+                    counter.fetch_add(1, Relaxed);
+                    answer.send_reset(h2::Reason::REFUSED_STREAM);
+                }
+            });
+        }
+    });
+    let backend = Backend::start("one").await;
+    let tidegate = Tidegate::new(&to(&[refusing, backend.addr()], "protocol: http2", "")).start().await;
+    for _ in 0..6 {
+        let posted = curl(&["-d", "once", &tidegate.url("/echo")]).await;
+        assert_eq!(posted.status, 200, "{posted:?}");
+    }
+    assert!(refused.load(Relaxed) >= 2, "both were asked");
 }
