@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Version, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -21,7 +21,7 @@ use crate::proxy::ctx::{InFlight, RequestCtx};
 use crate::proxy::error::{full, local};
 use crate::proxy::link::Link;
 use crate::proxy::respond::{edit, exchange};
-use crate::proxy::{Invalid, Proxy, authority, grpc, hop, tap, variant};
+use crate::proxy::{Invalid, Proxy, authority, grpc, hop, http2, tap, variant};
 use crate::route::{RequestView, Router};
 use crate::snapshot::table::Forward;
 use crate::snapshot::{Action, Route};
@@ -53,10 +53,16 @@ impl Proxy {
             return full(session).await.map(|()| true);
         };
         ctx.place = Some(place);
+        if session.req_header().version == Version::HTTP_2
+            && let Err(fault) = http2::check(session, listener)
+        {
+            listener.http2.of(fault.reason).inc();
+            return refuse(session, ctx, fault.status, fault.why).await;
+        }
         hop::request(session.req_header_mut());
         if let Err((reason, why)) = find(session, ctx, &snapshot.table.router, &listener.invalid) {
             reason.inc();
-            return refuse(session, ctx, why).await;
+            return refuse(session, ctx, 400, why).await;
         }
         name_request(session);
         ctx.call = grpc::Call::of(session.req_header());
@@ -176,10 +182,10 @@ fn name_request(session: &mut Session) {
     }
 }
 
-async fn refuse(session: &mut Session, ctx: &mut RequestCtx, why: &'static str) -> Result<bool> {
+async fn refuse(session: &mut Session, ctx: &mut RequestCtx, status: u16, why: &'static str) -> Result<bool> {
     ctx.flag = Some(Flag::DPE);
     session.set_keepalive(None);
-    local(session, 400, why).await.map(|()| true)
+    local(session, status, why).await.map(|()| true)
 }
 
 /// Reads what is left of a small body, so that the connection can be kept. A large or slow one, or
@@ -226,7 +232,9 @@ pub(crate) async fn send(
     match &mut *session.downstream_session {
         // Pingora's own way leaves the end of the stream to whoever ends the session well. After an
         // error nobody does, and a gRPC status in a header that does not end the stream is none.
-        ServerSession::H2(stream) if silent => stream.write_response_header(Box::new(header), true)?,
+        ServerSession::Custom(stream) if silent => {
+            stream.write_response_header(Box::new(header), true).await?;
+        }
         _ => session.write_response_header(Box::new(header), silent).await?,
     }
     if !silent {

@@ -23,7 +23,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Version, header};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::bridge::grpc_web::GrpcWebCtx;
@@ -85,6 +85,10 @@ pub(super) fn request(request: &mut RequestHeader, ctx: &mut RequestCtx) -> Resu
     if call.dialect == Dialect::Web {
         call.bridge.init();
         call.bridge.request_header_filter(request);
+    }
+    if request.version == Version::HTTP_2 {
+        // It belongs to the connection, so it was taken out. Endpoints refuse calls without it.
+        request.insert_header(header::TE, HeaderValue::from_static("trailers"))?;
     }
     if ctx.attempts > 1
         && let Some(left) = call.left(now())
