@@ -121,6 +121,7 @@ impl Door {
             path: b"",
             protocol: "HTTP/1.1",
             status,
+            grpc_status: None,
             flag: Some(flag),
             route: "",
             cluster: "",
