@@ -29,8 +29,10 @@ mod failover;
 pub mod finish;
 pub mod forward;
 mod hop;
+pub(crate) mod http1;
 mod limits;
 mod linger;
+pub(crate) mod link;
 mod mirror;
 mod outcome;
 pub mod respond;
@@ -52,6 +54,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use prometheus::IntGauge;
 
 use crate::config::Boot;
+use crate::config::boot::Bounds;
 use crate::control::ready::Ready;
 use crate::observe::metrics::{Counter, Metrics};
 use crate::snapshot::Cell;
@@ -76,22 +79,45 @@ pub struct Listener {
     address: std::net::SocketAddr,
     in_flight: IntGauge,
     pub(crate) limits: Limits,
+    pub(crate) bounds: Bounds,
+    /// Whether TRACE is passed on.
+    pub(crate) allow_trace: bool,
     /// Requests that were refused before routing, by reason.
     pub(crate) invalid: Invalid,
+    /// Connections that ended since the client was too slow.
+    pub(crate) late: Late,
+}
+
+/// Counters of deadlines that passed, named as the keys of their limits.
+#[derive(Debug)]
+pub(crate) struct Late {
+    pub(crate) idle: Counter,
+    pub(crate) header: Counter,
+    pub(crate) body: Counter,
+    pub(crate) rate: Counter,
+    pub(crate) write: Counter,
 }
 
 /// Counters of requests that are not valid.
 #[derive(Debug)]
 pub(crate) struct Invalid {
-    /// The parser refused the header: 400.
+    /// A line that is none, or holds what it must not: 400.
     pub(crate) malformed: Counter,
     /// Host missing, repeated or not a host: 400.
     pub(crate) host: Counter,
     /// A target that is not a path: 400.
     pub(crate) target: Counter,
-    /// CONNECT: 405.
+    /// CONNECT, TRACE: 405; too long: 501; none: 400.
     pub(crate) method: Counter,
-    /// The header was not whole in time.
+    /// Neither HTTP/1.1 nor HTTP/1.0: 505.
+    pub(crate) version: Counter,
+    /// Where the body ends can't be known for certain: 400, 501.
+    pub(crate) framing: Counter,
+    /// More header than is taken: 414, 431.
+    pub(crate) large: Counter,
+    /// A body that breaks its framing: 400.
+    pub(crate) body: Counter,
+    /// Header or body were not there in time: 408.
     pub(crate) timeout: Counter,
 }
 
@@ -101,16 +127,38 @@ impl Listener {
     /// Resolves the metrics of a listener.
     pub fn new(boot: &Boot, config: &crate::config::boot::Listener, metrics: &Metrics) -> Self {
         let name = config.name.to_string();
-        let limits = Limits::new(boot.limits_of(config), &name, metrics);
+        let bounds = boot.bounds_of(config);
+        let limits = Limits::new(&bounds, &name, metrics);
         let reason = |reason| metrics.invalid(&name, reason);
         let invalid = Invalid {
             malformed: reason("malformed"),
             host: reason("host"),
             target: reason("target"),
             method: reason("method"),
+            version: reason("version"),
+            framing: reason("framing"),
+            large: reason("large"),
+            body: reason("body"),
             timeout: reason("timeout"),
         };
-        Self { in_flight: metrics.in_flight(&name), limits, invalid, address: config.address, name }
+        let late = |limit| metrics.late(&name, limit);
+        let late = Late {
+            idle: late("idle_timeout"),
+            header: late("header_timeout"),
+            body: late("body_timeout"),
+            rate: late("min_body_rate"),
+            write: late("write_timeout"),
+        };
+        Self {
+            in_flight: metrics.in_flight(&name),
+            limits,
+            bounds,
+            invalid,
+            late,
+            address: config.address,
+            allow_trace: config.allow_trace,
+            name,
+        }
     }
 
     fn takes(&self, local: std::net::SocketAddr) -> bool {
@@ -149,7 +197,7 @@ impl ProxyHttp for Proxy {
     type CTX = RequestCtx;
 
     fn new_ctx(&self) -> RequestCtx {
-        RequestCtx::new()
+        RequestCtx::new(link::current())
     }
 
     /// No module: the default adds a compression module to every request, in use or not.
@@ -179,7 +227,7 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        forward::request(session, request, ctx)?;
+        forward::request(request, ctx)?;
         mirror::header(session, request, ctx);
         Ok(())
     }

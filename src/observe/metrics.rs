@@ -59,6 +59,7 @@ pub struct Metrics {
     reloads: Family,
     invalid: Family,
     turned_away: Family,
+    late: Family,
     retries: Family,
     panic: Family,
     connect_failures: Family,
@@ -124,6 +125,11 @@ impl Metrics {
             turned_away: Family::new(
                 "tidegate_listener_rejected_total",
                 "Connections and requests answered 503 because their listener was full, by the limit.",
+                &["listener", "limit"],
+            ),
+            late: Family::new(
+                "tidegate_listener_timeouts_total",
+                "Connections ended because the client was too slow, by the limit.",
                 &["listener", "limit"],
             ),
             retries: Family::new(
@@ -203,6 +209,12 @@ impl Metrics {
         self.turned_away.counter(&[listener, limit])
     }
 
+    /// Connections that a listener ends since the client is too slow. `limit` is the key of the
+    /// config.
+    pub fn late(&self, listener: &str, limit: &'static str) -> Counter {
+        self.late.counter(&[listener, limit])
+    }
+
     /// Lines of the access log that were lost; for
     /// [`AccessLog::new`](crate::observe::AccessLog::new).
     pub fn access_log_dropped(&self) -> IntCounter {
@@ -247,6 +259,7 @@ impl Metrics {
             family.render(&mut text);
         }
         self.turned_away.render(&mut text);
+        self.late.render(&mut text);
         self.outliers.families().for_each(|family| family.render(&mut text));
         let split = [&self.assignments, &self.crossings];
         for family in [&self.health_checks, &self.rejected, &self.failover].into_iter().chain(split) {

@@ -2,29 +2,27 @@
 //!
 //! Pingora looks for HTTP/2's preface by reading all 24 bytes of it, without a timeout; a shorter
 //! HTTP/1 request (`GET / HTTP/1.0` and two line ends have 18) then hangs for ever. No HTTP/1
-//! method begins with `PRI`, so three bytes are enough. HTTP/2 is then left to Pingora; HTTP/1.1
-//! runs the same loop as Pingora's own, over a [`Tap`].
+//! method begins with `PRI`, so three bytes are enough. HTTP/2 is then left to Pingora; HTTP/1.1 has
+//! a loop of its own ([`http1`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ServerApp};
-use pingora::protocols::http::ServerSession;
-use pingora::protocols::{SocketDigest, Stream};
+use pingora::apps::{HttpServerApp as _, HttpServerOptions, ServerApp};
+use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::config::boot::Bounds;
 use crate::observe::Flag;
-use crate::observe::access::Record;
-use crate::proxy::tap::{Ending, HEADER_DEADLINE, Note, Tap};
-use crate::proxy::{Proxy, forward};
-
-/// How long a new connection may stay silent.
-const FIRST_BYTE: Duration = Duration::from_secs(60);
+use crate::proxy::http1::refuse::{self, Lost};
+use crate::proxy::link::Link;
+use crate::proxy::{Proxy, http1};
 
 /// How long an HTTP/2 connection may be without a stream.
 const H2_IDLE: Duration = Duration::from_secs(300);
@@ -41,6 +39,21 @@ const PREFACE: usize = 24;
 pub struct Door {
     http: Arc<HttpProxy<Proxy>>,
     proxy: Proxy,
+    /// True: idle HTTP/1.1 connections are to close.
+    closing: watch::Sender<bool>,
+}
+
+/// How a connection ended that said too little to be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// By the client, which had said nothing.
+    Closed,
+    /// It said nothing for too long.
+    Idle,
+    /// It said too little for too long.
+    TimedOut,
+    /// By the client, amid a word.
+    Broken,
 }
 
 /// Counts a connection while it is open.
@@ -56,84 +69,55 @@ impl Door {
         options.h2c = true;
         options.h2_idle_timeout = Some(H2_IDLE);
         http.server_options = Some(options);
-        Self { http: Arc::new(http), proxy }
+        Self { http: Arc::new(http), proxy, closing: watch::Sender::new(false) }
+    }
+
+    /// What the socket says of a connection.
+    fn link(&self, stream: &Stream) -> Link {
+        let digest = stream.get_socket_digest();
+        let local = digest.as_deref().and_then(|d| d.local_addr()?.as_inet().copied());
+        let client = digest.as_deref().and_then(|d| d.peer_addr()?.as_inet().copied());
+        Link::new(self.proxy.listener(local), client)
     }
 
     /// Whether the connection speaks HTTP/2, or how it ended before that could be said.
-    async fn speaks_http2(stream: &mut Stream) -> Result<bool, Ending> {
+    async fn speaks_http2(stream: &mut Stream, bounds: &Bounds) -> Result<bool, Ending> {
         let mut start = [0; PREFACE];
-        peek(stream, &mut start[..1], FIRST_BYTE).await.map_err(|_| Ending::Idle)?;
-        peek(stream, &mut start[..3], HEADER_DEADLINE).await?;
+        match peek(stream, &mut start[..1], bounds.idle_timeout).await {
+            Err(Ending::TimedOut) => return Err(Ending::Idle),
+            Err(_) => return Err(Ending::Closed),
+            Ok(()) => peek(stream, &mut start[..3], bounds.header_timeout).await?,
+        }
         if &start[..3] == b"PRI" {
-            peek(stream, &mut start, HEADER_DEADLINE).await?;
+            peek(stream, &mut start, bounds.handshake_timeout).await?;
             return Ok(true);
         }
         Ok(false)
     }
 
-    /// Serves an HTTP/1 connection, request by request.
-    async fn serve_http1(&self, stream: Stream, shutdown: &ShutdownWatch) {
-        let digest = stream.get_socket_digest();
-        let note = Arc::new(Note::new(digest.as_deref().and_then(forward::client)));
-        let mut session = ServerSession::new_http1(Box::new(Tap::new(stream, note.clone())));
-        session.set_keepalive(if *shutdown.borrow() { None } else { Some(FIRST_BYTE.as_secs()) });
-        session.set_pipelining_enabled(true);
-        loop {
-            note.reset();
-            let served = self.http.process_new_http(session, shutdown).await;
-            if let Some(ending) = note.ending() {
-                self.refused(ending, digest.as_deref());
-            }
-            let Some(reused) = served else { return };
-            let (stream, settings) = reused.consume();
-            session = ServerSession::new_http1(stream);
-            if let Some(settings) = settings {
-                settings.apply_to_session(&mut session);
-            }
-        }
-    }
-
-    /// Counts and logs a request that never reached a phase of the proxy.
-    fn refused(&self, ending: Ending, digest: Option<&SocketDigest>) {
-        let local = digest.and_then(|d| d.local_addr()?.as_inet().copied());
-        let client = digest.and_then(|d| d.peer_addr()?.as_inet().copied());
-        let index = self.proxy.listener(local);
-        let listener = &self.proxy.listeners[index];
+    /// Counts and logs a connection that said too little to be served.
+    fn ended(&self, ending: Ending, link: &Link) {
+        let listener = &self.proxy.listeners[link.listener];
         let (counter, status, flag) = match ending {
-            Ending::Idle => return,
-            Ending::Refused(405) => (&listener.invalid.method, 405, Flag::DPE),
-            Ending::Refused(status) => (&listener.invalid.malformed, status, Flag::DPE),
-            Ending::TimedOut => (&listener.invalid.timeout, 408, Flag::DPE),
+            Ending::Closed => return,
+            Ending::Idle => return listener.late.idle.inc(),
+            Ending::TimedOut => {
+                listener.late.header.inc();
+                (&listener.invalid.timeout, 408, Flag::DPE)
+            }
             Ending::Broken => (&listener.invalid.malformed, 0, Flag::DC),
         };
         counter.inc();
-        let snapshot = self.proxy.cell.load();
-        snapshot.table.unrouted.record(index, status, 0.0, None, Some(flag));
-        #[expect(clippy::disallowed_methods, reason = "log lines carry the calendar's time")]
-        let time = SystemTime::now();
-        snapshot.access_log.write(&Record {
-            time,
-            listener: &listener.name,
-            client: client.map(|a| a.ip().to_canonical()),
-            method: "",
-            host: b"",
-            path: b"",
-            protocol: "HTTP/1.1",
-            status,
-            flag: Some(flag),
-            route: "",
-            cluster: "",
-            variant: "",
-            endpoint: None,
-            attempts: 0,
-            bytes_in: 0,
-            bytes_out: 0,
-            duration_ms: 0.0,
-            ttfb_ms: None,
-            request_id: b"",
-            user_agent: b"",
-            generation: snapshot.generation,
-        });
+        refuse::record(&self.proxy, link, &Lost { status, flag, method: "", path: b"" });
+    }
+
+    fn http1<'a>(&'a self, shutdown: &'a ShutdownWatch) -> http1::Server<'a> {
+        http1::Server {
+            http: &self.http,
+            proxy: &self.proxy,
+            shutdown,
+            closing: self.closing.subscribe(),
+        }
     }
 }
 
@@ -150,29 +134,24 @@ async fn peek(stream: &mut Stream, bytes: &mut [u8], deadline: Duration) -> Resu
 impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let _open = Open::new(&self.proxy.connections);
-        let digest = stream.get_socket_digest();
-        let local = digest.as_deref().and_then(|d| d.local_addr()?.as_inet().copied());
-        let limits = &self.proxy.listeners[self.proxy.listener(local)].limits;
+        let link = self.link(&stream);
+        let limits = &self.proxy.listeners[link.listener].limits;
         let Some(_place) = limits.connection() else {
             limits.turn_away(stream).await;
             return None;
         };
-        match Self::speaks_http2(&mut stream).await {
-            Ok(true) => self.http.process_new(stream, shutdown).await,
-            Ok(false) => {
-                self.serve_http1(stream, shutdown).await;
-                None
-            }
-            Err(ending) => {
-                self.refused(ending, stream.get_socket_digest().as_deref());
-                None
-            }
+        match Self::speaks_http2(&mut stream, &self.proxy.listeners[link.listener].bounds).await {
+            Ok(true) => return self.http.process_new(stream, shutdown).await,
+            Ok(false) => self.http1(shutdown).serve(stream, Arc::new(link)).await,
+            Err(ending) => self.ended(ending, &link),
         }
+        None
     }
 
     /// Called when the sockets no longer listen.
     async fn cleanup(&self) {
         tokio::time::sleep(LINGER).await;
+        self.closing.send_replace(true);
         self.http.http_cleanup().await;
     }
 }

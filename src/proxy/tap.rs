@@ -64,12 +64,9 @@ pub(crate) fn unread(session: &Session) {
 
 /// From `when` on reads of the client fail, so that Pingora gives the request up. None: never.
 pub(crate) fn cut_at(session: &Session, when: Option<std::time::Instant>) {
-    let Some(note) = note(session) else { return };
-    let micros = when.map_or(0, |when| {
-        let since = when.saturating_duration_since(note.born.into_std()).as_micros();
-        u64::try_from(since).unwrap_or(u64::MAX).max(1)
-    });
-    note.cut.store(micros, Relaxed);
+    if let Some(note) = note(session) {
+        note.cut_at(when.map(Instant::from_std));
+    }
 }
 
 /// Why the request's body ended early, if that was the client's fault.
@@ -102,6 +99,19 @@ impl Note {
         self.accepted.store(false, Relaxed);
         self.unread.store(false, Relaxed);
         self.trouble.store(0, Relaxed);
+    }
+
+    fn cut_at(&self, when: Option<Instant>) {
+        let micros = when.map_or(0, |when| {
+            let since = when.saturating_duration_since(self.born).as_micros();
+            u64::try_from(since).unwrap_or(u64::MAX).max(1)
+        });
+        self.cut.store(micros, Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn cut_in(&self, time: Duration) {
+        self.cut_at(Some(Instant::now() + time));
     }
 
     pub(crate) fn cut(&self) -> Option<Instant> {

@@ -26,7 +26,6 @@ use std::time::Duration;
 
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::time::Instant;
 
 use super::body::{Body, Passed};
 use super::clock::Clock;

@@ -38,73 +38,73 @@ impl Refusal {
         Self { status, kind, why }
     }
 
-    pub(super) const fn malformed(why: &'static str) -> Self {
+    const fn malformed(why: &'static str) -> Self {
         Self::new(400, Kind::Malformed, why)
     }
 
-    pub(super) const fn host(why: &'static str) -> Self {
+    const fn host(why: &'static str) -> Self {
         Self::new(400, Kind::Host, why)
     }
 
-    pub(super) const fn target(why: &'static str) -> Self {
+    const fn target(why: &'static str) -> Self {
         Self::new(400, Kind::Target, why)
     }
 
-    pub(super) const fn framing(why: &'static str) -> Self {
+    const fn framing(why: &'static str) -> Self {
         Self::new(400, Kind::Framing, why)
     }
 
-    pub(super) const fn body(why: &'static str) -> Self {
+    const fn body(why: &'static str) -> Self {
         Self::new(400, Kind::Body, why)
     }
 }
 
-pub(super) const BARE_LF: Refusal = Refusal::malformed("a line ends in LF without CR");
-pub(super) const NO_REQUEST: Refusal = Refusal::malformed("this is not an HTTP request");
-pub(super) const NO_VERSION: Refusal = Refusal::malformed("the request line has no version");
-pub(super) const BAD_VERSION: Refusal = Refusal::malformed("the request line does not end in a version");
-pub(super) const OTHER_VERSION: Refusal =
+pub(crate) const BARE_LF: Refusal = Refusal::malformed("a line ends in LF without CR");
+pub(crate) const NO_REQUEST: Refusal = Refusal::malformed("this is not an HTTP request");
+pub(crate) const NO_VERSION: Refusal = Refusal::malformed("the request line has no version");
+pub(crate) const BAD_VERSION: Refusal = Refusal::malformed("the request line does not end in a version");
+pub(crate) const OTHER_VERSION: Refusal =
     Refusal::new(505, Kind::Version, "only HTTP/1.1 and HTTP/1.0 are spoken here");
-pub(super) const BAD_METHOD: Refusal = Refusal::new(400, Kind::Method, "the method is not a token");
-pub(super) const LONG_METHOD: Refusal = Refusal::new(501, Kind::Method, "the method is too long");
-pub(super) const CONNECT: Refusal = Refusal::new(405, Kind::Method, "CONNECT is not served");
-pub(super) const TRACE: Refusal = Refusal::new(405, Kind::Method, "TRACE is not served");
-pub(super) const LONG_TARGET: Refusal = Refusal::new(414, Kind::Large, "the request target is too long");
-pub(super) const BAD_TARGET: Refusal =
+pub(crate) const BAD_METHOD: Refusal = Refusal::new(400, Kind::Method, "the method is not a token");
+pub(crate) const LONG_METHOD: Refusal = Refusal::new(501, Kind::Method, "the method is too long");
+pub(crate) const CONNECT: Refusal = Refusal::new(405, Kind::Method, "CONNECT is not served");
+pub(crate) const TRACE: Refusal = Refusal::new(405, Kind::Method, "TRACE is not served");
+pub(crate) const LONG_TARGET: Refusal = Refusal::new(414, Kind::Large, "the request target is too long");
+pub(crate) const BAD_TARGET: Refusal =
     Refusal::target("the request target holds a byte that must be percent-encoded");
-pub(super) const NO_PATH: Refusal = Refusal::target("the request target is not a path");
-pub(super) const STAR: Refusal = Refusal::target("the target * is for OPTIONS alone");
-pub(super) const BAD_AUTHORITY: Refusal = Refusal::host("the host in the request target is not a host");
+pub(crate) const NO_PATH: Refusal = Refusal::target("the request target is not a path");
+pub(crate) const STAR: Refusal = Refusal::target("the target * is for OPTIONS alone");
+pub(crate) const BAD_AUTHORITY: Refusal = Refusal::host("the host in the request target is not a host");
 
-pub(super) const LONG_HEADER: Refusal = Refusal::new(431, Kind::Large, "the header is too large");
-pub(super) const MANY_FIELDS: Refusal = Refusal::new(431, Kind::Large, "the header has too many fields");
-pub(super) const FOLDED: Refusal = Refusal::malformed("a field goes on in the next line");
-pub(super) const BAD_NAME: Refusal = Refusal::malformed("a field name is not a token");
-pub(super) const BAD_VALUE: Refusal = Refusal::malformed("a field value holds a control character");
+pub(crate) const LONG_HEADER: Refusal = Refusal::new(431, Kind::Large, "the header is too large");
+pub(crate) const MANY_FIELDS: Refusal = Refusal::new(431, Kind::Large, "the header has too many fields");
+pub(crate) const FOLDED: Refusal = Refusal::malformed("a field goes on in the next line");
+pub(crate) const BAD_NAME: Refusal = Refusal::malformed("a field name is not a token");
+pub(crate) const BAD_VALUE: Refusal = Refusal::malformed("a field value holds a control character");
 
-pub(super) const NO_HOST: Refusal = Refusal::host("host is missing");
-pub(super) const TWO_HOSTS: Refusal = Refusal::host("host is given more than once");
-pub(super) const BAD_HOST: Refusal = Refusal::host("host is not a host");
+pub(crate) const NO_HOST: Refusal = Refusal::host("host is missing");
+pub(crate) const TWO_HOSTS: Refusal = Refusal::host("host is given more than once");
+pub(crate) const BAD_HOST: Refusal = Refusal::host("host is not a host");
 
-pub(super) const BAD_LENGTH: Refusal = Refusal::framing("the content length is not a number");
-pub(super) const TWO_LENGTHS: Refusal = Refusal::framing("the content length is given more than once");
-pub(super) const LENGTH_AND_CODING: Refusal =
+pub(crate) const BAD_LENGTH: Refusal = Refusal::framing("the content length is not a number");
+pub(crate) const TWO_LENGTHS: Refusal = Refusal::framing("the content length is given more than once");
+pub(crate) const LENGTH_AND_CODING: Refusal =
     Refusal::framing("content-length and transfer-encoding exclude each other");
-pub(super) const TWO_CODINGS: Refusal = Refusal::framing("transfer-encoding is given more than once");
-pub(super) const NOT_CHUNKED: Refusal = Refusal::framing("the transfer coding is not chunked");
-pub(super) const OTHER_CODING: Refusal =
+pub(crate) const TWO_CODINGS: Refusal = Refusal::framing("transfer-encoding is given more than once");
+pub(crate) const NOT_CHUNKED: Refusal = Refusal::framing("the transfer coding is not chunked");
+pub(crate) const OTHER_CODING: Refusal =
     Refusal::new(501, Kind::Framing, "no transfer coding but chunked is served");
-pub(super) const OLD_CODING: Refusal = Refusal::framing("HTTP/1.0 has no transfer coding");
+pub(crate) const OLD_CODING: Refusal = Refusal::framing("HTTP/1.0 has no transfer coding");
 
-pub(super) const BAD_SIZE: Refusal = Refusal::body("a chunk size is not a hexadecimal number");
-pub(super) const LONG_SIZE: Refusal = Refusal::body("a chunk is too large");
-pub(super) const BAD_EXTENSION: Refusal = Refusal::body("a chunk extension is malformed");
-pub(super) const LONG_EXTENSION: Refusal = Refusal::body("the extensions of a chunk are too long");
-pub(super) const BAD_END: Refusal = Refusal::body("a chunk does not end where it should");
-pub(super) const BAD_TRAILER: Refusal = Refusal::body("a trailer field is malformed");
-pub(super) const LONG_TRAILER: Refusal = Refusal::body("the trailer is too large");
+pub(crate) const BAD_SIZE: Refusal = Refusal::body("a chunk size is not a hexadecimal number");
+pub(crate) const LONG_SIZE: Refusal = Refusal::body("a chunk is too large");
+pub(crate) const BAD_EXTENSION: Refusal = Refusal::body("a chunk extension is malformed");
+pub(crate) const LONG_EXTENSION: Refusal = Refusal::body("the extensions of a chunk are too long");
+pub(crate) const BAD_END: Refusal = Refusal::body("a chunk does not end where it should");
+pub(crate) const BAD_TRAILER: Refusal = Refusal::body("a trailer field is malformed");
+pub(crate) const LONG_TRAILER: Refusal = Refusal::body("the trailer is too large");
 
-pub(super) const LATE_HEADER: Refusal =
+pub(crate) const LATE_HEADER: Refusal =
     Refusal::new(408, Kind::Timeout, "the header did not arrive in time");
-pub(super) const LATE_BODY: Refusal = Refusal::new(408, Kind::Timeout, "the body did not arrive in time");
-pub(super) const SLOW_BODY: Refusal = Refusal::new(408, Kind::Timeout, "the body arrives too slowly");
+pub(crate) const LATE_BODY: Refusal = Refusal::new(408, Kind::Timeout, "the body did not arrive in time");
+pub(crate) const SLOW_BODY: Refusal = Refusal::new(408, Kind::Timeout, "the body arrives too slowly");
