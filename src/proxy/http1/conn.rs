@@ -153,10 +153,7 @@ impl Conn {
             match scanner.scan(self.held.bytes()) {
                 Progress::More => {}
                 Progress::Refused(refusal) => return Next::Refused(refusal),
-                Progress::Whole(head) => {
-                    self.begin(&head);
-                    return Next::Request;
-                }
+                Progress::Whole(head) => return self.begin(&head).map_or_else(Next::Refused, |()| Next::Request),
             }
             self.held.rest();
             if let Err(end) = std::future::poll_fn(|cx| self.poll_fill(cx)).await {
@@ -193,7 +190,16 @@ impl Conn {
     }
 
     /// From here on Pingora reads this request.
-    fn begin(&mut self, head: &Head) {
+    ///
+    /// What is there of a chunked body is looked at before: if it is not valid, no endpoint need
+    /// hear of the request at all.
+    fn begin(&mut self, head: &Head) -> Result<(), Refusal> {
+        let bounds = self.rules.bounds;
+        let body = || Body::new(head.framing, bounds.header_bytes, bounds.headers);
+        if head.framing == Framing::Chunked {
+            body().pass(&mut self.held.bytes()[head.span.end..].to_vec())?;
+        }
+        self.body = body();
         match head.rewritten(self.held.bytes()) {
             Some(other) => {
                 self.head = other.len();
@@ -204,18 +210,15 @@ impl Conn {
                 self.held.take(head.span.start);
             }
         }
-        let bounds = self.rules.bounds;
-        self.body = match head.framing {
-            Framing::Length(length) => Body::Left(length),
-            chunked @ Framing::Chunked => Body::new(chunked, bounds.header_bytes, bounds.headers),
-        };
         self.stage = Stage::Request { upgrade: head.upgrade };
         self.answer = Answer::Header { rest: 0 };
         self.wait.begin(head.expects);
+        Ok(())
     }
 
     /// Gives out what is held of this request.
-    fn give(&mut self, buffer: &mut ReadBuf<'_>) -> Result<(), Refusal> {
+    fn give(&mut self, buffer: &mut ReadBuf<'_>) -> std::io::Result<()> {
+        let start = buffer.filled().len();
         if self.head > 0 {
             let length = self.head.min(buffer.remaining());
             buffer.put_slice(&self.held.bytes()[..length]);
@@ -227,19 +230,31 @@ impl Conn {
             let length = self.held.len().min(buffer.remaining());
             let before = buffer.filled().len();
             buffer.put_slice(&self.held.bytes()[..length]);
-            let passed = self.pass(&mut buffer.filled_mut()[before..])?;
+            let passed = match self.pass(&mut buffer.filled_mut()[before..]) {
+                Ok(passed) => passed,
+                // The head has its read; the next one fails.
+                Err(_) if before > start => Passed { used: 0, kept: 0 },
+                Err(error) => return Err(error),
+            };
             buffer.set_filled(before + passed.kept);
             self.held.take(passed.used);
         }
         Ok(())
     }
 
-    /// Checks bytes of this request, and perhaps the next.
-    fn pass(&mut self, bytes: &mut [u8]) -> Result<Passed, Refusal> {
+    /// Checks bytes of this request, and perhaps the next. When it has failed it does so for good.
+    fn pass(&mut self, bytes: &mut [u8]) -> std::io::Result<Passed> {
         if self.stage == Stage::Tunnel {
             return Ok(Passed { used: bytes.len(), kept: bytes.len() });
         }
-        let passed = self.body.pass(bytes)?;
+        let passed = match self.note.trouble() {
+            Some(trouble) => Err(trouble),
+            None => self.body.pass(bytes),
+        };
+        let passed = passed.map_err(|refusal| {
+            self.note.fail(refusal);
+            std::io::Error::new(std::io::ErrorKind::InvalidData, refusal.why)
+        })?;
         self.wait.received(passed.used);
         Ok(passed)
     }
@@ -253,15 +268,10 @@ impl Conn {
             return Poll::Ready(Ok(true));
         }
         self.wait.over();
-        let passed = self.pass(&mut buffer.filled_mut()[before..]).map_err(|refusal| self.refused(refusal))?;
+        let passed = self.pass(&mut buffer.filled_mut()[before..])?;
         self.held.push(&buffer.filled()[before + passed.used..]);
         buffer.set_filled(before + passed.kept);
         Poll::Ready(Ok(false))
-    }
-
-    fn refused(&self, refusal: Refusal) -> std::io::Error {
-        self.note.fail(refusal);
-        std::io::Error::new(std::io::ErrorKind::InvalidData, refusal.why)
     }
 
     /// Pingora waits for the client to leave.

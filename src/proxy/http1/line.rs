@@ -40,7 +40,7 @@ impl Line {
             b"TRACE" if !trace => return Err(refusal::TRACE),
             _ => {}
         }
-        if !target.iter().all(|byte| is_target(*byte)) {
+        if !is_target(target) {
             return Err(refusal::BAD_TARGET);
         }
         let authority = match target {

@@ -1,5 +1,7 @@
 //! Which bytes may stand where (RFC 9110 5.5 and 5.6.2, RFC 3986).
 
+use memchr::memchr;
+
 /// What a byte may be part of.
 static CLASS: [u8; 256] = classes();
 
@@ -18,10 +20,13 @@ pub(super) fn is_value(byte: u8) -> bool {
     CLASS[usize::from(byte)] & VALUE != 0
 }
 
-/// A request target may hold it. RFC 3986 leaves `\ ^ { | }` and the back tick out too; browsers
-/// send them as they are in a query, so they pass.
-pub(super) fn is_target(byte: u8) -> bool {
-    CLASS[usize::from(byte)] & TARGET != 0
+/// Whether it may be a request target. RFC 3986 leaves `\\ ^ { | }` and the back tick out too;
+/// browsers send them as they are in a query, so they pass there, and all but the last in a path.
+pub(super) fn is_target(target: &[u8]) -> bool {
+    let query = memchr(b'?', target).unwrap_or(target.len());
+    let (path, query) = target.split_at(query);
+    let fits = |byte: &u8| CLASS[usize::from(*byte)] & TARGET != 0;
+    path.iter().all(|byte| *byte != b'`' && fits(byte)) && query.iter().all(fits)
 }
 
 /// Whether all bytes may stand in a field value. Written so that the compiler takes many at a time.
@@ -81,7 +86,9 @@ mod tests {
             assert_eq!(is_token(byte), token, "{byte}");
             let value = byte == b'\t' || !byte.is_ascii_control();
             assert_eq!((is_value(byte), all_value(&[b'a', byte])), (value, value), "{byte}");
-            assert_eq!(is_target(byte), byte.is_ascii_graphic() && !b"\"#<>".contains(&byte), "{byte}");
+            let target = byte.is_ascii_graphic() && !b"\"#<>".contains(&byte);
+            assert_eq!(is_target(&[b'/', b'?', byte]), target, "{byte}");
+            assert_eq!(is_target(&[b'/', byte]), target && byte != b'`', "{byte}");
         }
         assert_eq!(trim(b" \t a b\t "), b"a b");
         assert_eq!(trim(b" \t "), b"");

@@ -26,7 +26,7 @@ impl AsyncRead for Conn {
         let this = self.get_mut();
         let before = buffer.filled().len();
         loop {
-            this.give(buffer).map_err(|refusal| this.refused(refusal))?;
+            this.give(buffer)?;
             if buffer.filled().len() > before || buffer.remaining() == 0 {
                 return Poll::Ready(Ok(()));
             }

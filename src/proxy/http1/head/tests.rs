@@ -133,7 +133,7 @@ fn the_targets_host_wins() {
 static GRAMMAR: LazyLock<Regex> = LazyLock::new(|| {
     let token = "[!#$%&'*+.^_`|~0-9A-Za-z-]";
     Regex::new(&format!(
-        r"^(?-u)(?:\r\n)?(?<method>{token}{{1,32}}) (?<target>[^\x00-\x20\x7f-\xff\x22#<>]{{1,40}}) HTTP/1\.(?<minor>[01])\r\n(?<fields>(?:{token}+:[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*)\r\n"
+        r"^(?-u)(?:\r\n)?(?<method>{token}{{1,32}}) (?<target>[^\x00-\x20\x7f-\xff\x22#<>`?]*(?:\?[^\x00-\x20\x7f-\xff\x22#<>]*)?) HTTP/1\.(?<minor>[01])\r\n(?<fields>(?:{token}+:[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*)\r\n"
     ))
     .unwrap()
 });
@@ -171,7 +171,7 @@ fn reference(bytes: &[u8]) -> Option<(usize, Framing)> {
     let lower = target.to_ascii_lowercase();
     let rest = lower.strip_prefix(b"http://").or_else(|| lower.strip_prefix(b"https://"));
     let absolute = rest.is_some_and(|rest| is_host(rest.split(|b| matches!(b, b'/' | b'?')).next().unwrap()));
-    let path = target[0] == b'/' || absolute || (target == b"*" && method == b"OPTIONS");
+    let path = target.starts_with(b"/") || absolute || (target == b"*" && method == b"OPTIONS");
     let hosts = all("host");
     let host = match hosts.as_slice() {
         [] | [b""] => old,
@@ -188,7 +188,7 @@ fn reference(bytes: &[u8]) -> Option<(usize, Framing)> {
         _ => return None,
     };
     let size = found["fields"].len() + 2 <= BOUNDS.header_bytes && fields.len() <= BOUNDS.headers;
-    let method = !matches!(method, b"CONNECT" | b"TRACE");
+    let method = !matches!(method, b"CONNECT" | b"TRACE") && (1..=40).contains(&target.len());
     (path && host && size && method).then_some((found[0].len(), framing))
 }
 
@@ -288,11 +288,12 @@ proptest! {
 #[test]
 fn every_target_that_is_taken_is_a_target_to_pingora() {
     for byte in 0..=255_u8 {
-        let text = [&b"GET /a"[..], &[byte], b"?b", &[byte], b" HTTP/1.1\r\nhost: h\r\n\r\n"].concat();
-        if let Progress::Whole(_) = scan(&text) {
-            let target = [&b"/a"[..], &[byte], b"?b", &[byte]].concat();
-            let built = pingora::http::RequestHeader::build("GET", &target, None);
-            assert!(built.is_ok_and(|built| built.raw_path() == target), "{byte} {}", char::from(byte));
+        for target in [[&b"/a"[..], &[byte]].concat(), [&b"/?b"[..], &[byte]].concat()] {
+            let text = [b"GET ", &target[..], b" HTTP/1.1\r\nhost: h\r\n\r\n"].concat();
+            if let Progress::Whole(_) = scan(&text) {
+                let built = pingora::http::RequestHeader::build("GET", &target, None);
+                assert!(built.is_ok_and(|built| built.raw_path() == target), "{byte} {}", char::from(byte));
+            }
         }
     }
 }
