@@ -137,7 +137,8 @@ impl ServerApp for Door {
         let link = self.link(&stream);
         let limits = &self.proxy.listeners[link.listener].limits;
         let Some(_place) = limits.connection() else {
-            limits.turn_away(stream).await;
+            // Boxed, so that all other connections have no room for it.
+            Box::pin(limits.turn_away(stream)).await;
             return None;
         };
         match Self::speaks_http2(&mut stream, &self.proxy.listeners[link.listener].bounds).await {

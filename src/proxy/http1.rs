@@ -72,7 +72,8 @@ impl Server<'_> {
             };
             match next {
                 Next::Request => {}
-                Next::Refused(refusal) => return self.refuse(conn, refusal, &link).await,
+                // Boxed, so that an idle connection has no room for it.
+                Next::Refused(refusal) => return Box::pin(self.refuse(conn, refusal, &link)).await,
                 Next::Closed => return,
                 Next::Idle => return listener.late.idle.inc(),
                 Next::Broken => {

@@ -21,7 +21,6 @@ const PASSED: &[(&str, [&str; 4])] = &[
     ("GET HTTP://a HTTP/1.1\r\nhost: a\r\n\r\n", ["GET", "/", "a", ""]),
     ("GET https://a?q HTTP/1.1\r\nhost: A\r\n\r\n", ["GET", "/?q", "a", ""]),
     ("GET http://a/ HTTP/1.0\r\n\r\n", ["GET", "/", "a", ""]),
-    ("GET http://a/ HTTP/1.0\r\nhost:\r\n\r\n", ["GET", "/", "a", ""]),
     // Hosts.
     ("GET / HTTP/1.1\r\nhost: [::1]:80\r\n\r\n", ["GET", "/", "[::1]:80", ""]),
     ("GET / HTTP/1.1\r\nhost: a_b.Example.\r\n\r\n", ["GET", "/", "a_b.Example.", ""]),
@@ -55,7 +54,7 @@ async fn what_is_valid_reaches_the_endpoint_as_it_is_meant() {
                 same && (h == host || (host.is_empty() && *h == recorder.addr.to_string()))
             }
             // The recorder reads TRACE as one that is not to come.
-            [Err(bytes)] => *method == "TRACE" && bytes.starts_with(b"TRACE /a HTTP/1.1\r\n"),
+            [Err(bytes), ..] => *method == "TRACE" && bytes.starts_with(b"TRACE /a HTTP/1.1\r\n"),
             _ => false,
         };
         if !fits || (answer != Ok(200) && *method != "TRACE") {

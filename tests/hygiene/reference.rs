@@ -32,7 +32,7 @@ pub fn first(bytes: &[u8]) -> Result<Option<(Request, usize)>, Refused> {
     }
     let all = |name: &str| fields.iter().filter(|f| f.0 == name).map(|f| f.1.as_str()).collect::<Vec<_>>();
     let host = match all("host").as_slice() {
-        [] | [""] if old => String::new(),
+        [] if old => String::new(),
         [one] if is_host(one) => (*one).to_owned(),
         _ => return Err(Refused),
     };

@@ -18,6 +18,7 @@ const REFUSED: &[(&[u8], u16, &str)] = &[
     (b"GET http://a/ HTTP/1.1\r\n\r\n", 400, "host"),
     (b"GET http://a/ HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n", 400, "host"),
     (b"GET / HTTP/1.0\r\nhost: a,b\r\n\r\n", 400, "host"),
+    (b"GET / HTTP/1.0\r\nhost:\r\n\r\n", 400, "host"),
     (b"GET / HTTP/1.1\r\nhost: a/b\r\n\r\n", 400, "host"),
     (b"GET / HTTP/1.1\r\nhost: a,b\r\n\r\n", 400, "host"),
     (b"GET / HTTP/1.1\r\nhost: a b\r\n\r\n", 400, "host"),

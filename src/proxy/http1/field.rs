@@ -45,7 +45,7 @@ impl Fields {
                 let value = trim(after);
                 let lead = after.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
                 let start = at + colon + 1 + lead;
-                self.host(value, start..start + value.len(), old)
+                self.host(value, start..start + value.len())
             }
             6 if name.eq_ignore_ascii_case(b"expect") => {
                 self.expects |= trim(after).eq_ignore_ascii_case(b"100-continue");
@@ -61,12 +61,12 @@ impl Fields {
         }
     }
 
-    fn host(&mut self, value: &[u8], place: Range<usize>, old: bool) -> Result<(), Refusal> {
+    fn host(&mut self, value: &[u8], place: Range<usize>) -> Result<(), Refusal> {
         if self.host.replace(place).is_some() {
             return Err(refusal::TWO_HOSTS);
         }
         if value.is_empty() {
-            return if old { Ok(()) } else { Err(refusal::NO_HOST) };
+            return Err(refusal::NO_HOST);
         }
         let known = std::str::from_utf8(value).ok().and_then(authority::normal).is_some();
         if known { Ok(()) } else { Err(refusal::BAD_HOST) }
