@@ -2,7 +2,9 @@
 //!
 //! | phase | file | what happens |
 //! |---|---|---|
-//! | a connection opens | [`door`] | HTTP/1.1 or h2c; a header deadline; malformed requests counted |
+//! | a connection opens | [`door`] | HTTP/1.1 or h2c |
+//! | an HTTP/1 request comes in | [`http1`] | where it ends, whether it is one, all deadlines of the client's |
+//! | meanwhile | [`tap`] | what the phases and the connection below tell each other |
 //! | either is one too many | `limits` | 503 and `retry-after`, before anything is spent on it |
 //! | `request_filter` | [`accept`] | snapshot, validity, route, filters, variant; redirects and fixed answers end here |
 //! | `upstream_peer`, `fail_to_connect` | [`connect`] | pick an endpoint; on failure another |

@@ -155,6 +155,9 @@ fn chunks(bytes: &[u8], at: &mut usize) -> Result<Option<Vec<u8>>, Refused> {
 
 /// `;name`, `;name=token`, with blanks around the marks. Quoted values are not sent.
 fn extensions(text: &str) -> Result<(), Refused> {
+    if text.ends_with([' ', '\t']) {
+        return Err(Refused);
+    }
     let Some(rest) = text.trim_start_matches([' ', '\t']).strip_prefix(';') else {
         return if text.is_empty() { Ok(()) } else { Err(Refused) };
     };

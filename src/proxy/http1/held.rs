@@ -3,9 +3,10 @@
 //! A buffer of its own rather than a `BytesMut`, whose capacity shrinks as bytes are taken off its
 //! front: what an idle connection keeps must be known exactly.
 
-/// What an idle connection may keep, in bytes: the head of most requests fits, so a busy connection
-/// allocates nothing, and ten thousand idle ones keep 10 MB.
-const KEEP: usize = 1024;
+/// What an idle connection may keep, in bytes. The head of a small request fits, so that one service
+/// that asks another allocates nothing; a browser's does not, and ten thousand browsers are what
+/// idle connections are made of.
+const KEEP: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Held {

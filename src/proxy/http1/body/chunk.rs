@@ -58,7 +58,9 @@ enum Part {
     Token,
     Quoted,
     Escaped,
-    /// After a value.
+    /// After a quoted value.
+    Closed,
+    /// After a value and a blank. No line ends there: the grammar has no blank before CRLF.
     After,
 }
 
@@ -153,19 +155,21 @@ impl Chunks {
         let blank = matches!(byte, b' ' | b'\t');
         let next = match part {
             Part::Before | Part::Start | Part::AfterName | Part::Equals | Part::After if blank => part,
-            Part::Quoted if byte == b'"' => Part::After,
+            Part::Quoted if byte == b'"' => Part::Closed,
             Part::Quoted if byte == b'\\' => Part::Escaped,
             Part::Quoted | Part::Escaped if is_value(byte) => Part::Quoted,
             Part::Start | Part::Name if is_token(byte) => Part::Name,
             Part::Equals | Part::Token if is_token(byte) => Part::Token,
             Part::Equals if byte == b'"' => Part::Quoted,
             Part::Name if blank => Part::AfterName,
-            Part::Token if blank => Part::After,
+            Part::Token | Part::Closed if blank => Part::After,
             Part::Name | Part::AfterName if byte == b'=' => Part::Equals,
-            Part::Before | Part::Name | Part::AfterName | Part::Token | Part::After if byte == b';' => {
+            Part::Before | Part::Name | Part::AfterName | Part::Token | Part::Closed | Part::After
+                if byte == b';' =>
+            {
                 Part::Start
             }
-            Part::Name | Part::Token | Part::After if byte == b'\r' => {
+            Part::Name | Part::Token | Part::Closed if byte == b'\r' => {
                 self.at = At::SizeEnd;
                 return Ok(true);
             }
