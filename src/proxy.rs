@@ -5,6 +5,7 @@
 //! | a connection opens | [`door`] | HTTP/1.1 or h2c |
 //! | an HTTP/1 request comes in | [`http1`] | where it ends, whether it is one, all deadlines of the client's |
 //! | meanwhile | [`tap`] | what the phases and the connection below tell each other |
+//! | HTTP/2 | `http2` | our own accept loop and sessions: deadlines, floods, memory |
 //! | either is one too many | `limits` | 503 and `retry-after`, before anything is spent on it |
 //! | `request_filter` | [`accept`] | snapshot, validity, route, filters, variant; redirects and fixed answers end here |
 //! | `upstream_peer`, `fail_to_connect` | [`connect`] | pick an endpoint; on failure another |
@@ -32,6 +33,7 @@ pub mod finish;
 pub mod forward;
 mod hop;
 pub(crate) mod http1;
+mod http2;
 mod limits;
 mod linger;
 pub(crate) mod link;
@@ -82,6 +84,7 @@ pub struct Listener {
     in_flight: IntGauge,
     pub(crate) limits: Limits,
     pub(crate) bounds: Bounds,
+    pub(crate) http2: http2::Counters,
     /// Whether TRACE is passed on.
     pub(crate) allow_trace: bool,
     /// Requests that were refused before routing, by reason.
@@ -155,6 +158,7 @@ impl Listener {
             in_flight: metrics.in_flight(&name),
             limits,
             bounds,
+            http2: http2::Counters::new(&name, metrics),
             invalid,
             late,
             address: config.address,

@@ -1,168 +1,100 @@
-//! Clients of HTTP/1 that say nothing, or too little, or take nothing: each wait has its end, a
-//! status where one is due, and a counter. And what many idle ones cost.
+//! What 10,000 clients cost that send a header byte by byte, with and without a limit of connections,
+//! and whether others are served beside them. Only with `TIDEGATE_LONG=1`, and 11,000 open files
+//! (`ulimit -n`): `TIDEGATE_LONG=1 cargo test --test slow_clients -- --nocapture --test-threads 1`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use self::support::probe::{self, Cost, metric};
-use self::support::{Backend, RawClient, Tidegate, TidegateProcess, eventually, until};
+use self::support::probe::{Cost, long};
+use self::support::{Backend, RawClient, Tidegate, eventually};
+
+const CLIENTS: usize = 10_000;
 
 const GET: &str = "GET /a HTTP/1.1\r\nhost: h\r\n\r\n";
 
-async fn start(backend: &Backend, limits: &str) -> TidegateProcess {
+/// Sends a header that never ends, a byte every half second, until it is cut off.
+async fn trickle(addr: SocketAddr, open: Arc<AtomicUsize>) {
+    let Ok(mut stream) = TcpStream::connect(addr).await else { return };
+    open.fetch_add(1, SeqCst);
+    for byte in GET.trim_end().bytes().chain(std::iter::repeat(b'x')) {
+        if stream.write_all(&[byte]).await.is_err() {
+            break;
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    open.fetch_sub(1, SeqCst);
+}
+
+async fn measure(what: &str, limits: &str) -> (Cost, Cost) {
+    let backend = Backend::start("a").await;
     let live = format!(
-        "limits: {limits}\nclusters: {{ web: {{ static: {{ endpoints: [ {{ address: '{}' }} ] }} }} }}\n\
-         routes: [ {{ name: all, cluster: web, timeout: 60s }} ]\n",
+        "{limits}clusters:\n  web: {{ static: {{ endpoints: [ {{ address: '{}' }} ] }} }}\nroutes:\n  - {{ name: all, cluster: web }}\n",
         backend.addr()
     );
-    Tidegate::new(&live).start().await
-}
-
-/// Waits until so many connections ended by a limit.
-async fn ended(tidegate: &TidegateProcess, limit: &str, times: f64) {
-    let series = format!("tidegate_listener_timeouts_total{{listener=\"http\",limit=\"{limit}\"}}");
-    eventually(Duration::from_secs(5), async || match metric(tidegate, &series).await {
-        Some(count) if count == times => Ok(()),
-        other => Err(format!("{limit}: {other:?}")),
+    let tidegate = Tidegate::new(&live).start().await;
+    let addr = tidegate.addr("http");
+    let mut kept = RawClient::connect(addr).await;
+    assert_eq!(kept.ask(GET).await.status, 200);
+    let (before, open) = (Cost::of(tidegate.pid()), Arc::<AtomicUsize>::default());
+    let mut slow = tokio::task::JoinSet::new();
+    let (mut most, mut worst, mut served, mut peak) = (before, Duration::ZERO, 0, 0);
+    let begin = Instant::now();
+    // Longer than the deadline of a header, so that all are cut off in the end.
+    while begin.elapsed() < Duration::from_secs(15) {
+        for _ in 0..(CLIENTS.min(250 * served + 250).saturating_sub(slow.len())) {
+            slow.spawn(trickle(addr, open.clone()));
+        }
+        let asked = Instant::now();
+        assert_eq!(kept.ask(GET).await.status, 200, "{what}");
+        worst = worst.max(asked.elapsed());
+        served += 1;
+        let now = Cost::of(tidegate.pid());
+        most = Cost { rss_kib: most.rss_kib.max(now.rss_kib), fds: most.fds.max(now.fds), ..now };
+        peak = peak.max(open.load(SeqCst));
+        sleep(Duration::from_millis(50)).await;
+    }
+    slow.shutdown().await;
+    // Whoever comes after them is served.
+    eventually(Duration::from_secs(15), async || {
+        let mut raw = RawClient::connect(addr).await;
+        raw.send(GET).await;
+        raw.response().await.and_then(|a| if a.status == 200 { Ok(()) } else { Err(a.head) })
     })
     .await;
-}
-
-#[track_caller]
-fn took(begin: Instant, seconds: f64) {
-    let took = begin.elapsed().as_secs_f64();
-    assert!((seconds * 0.9..seconds + 3.0).contains(&took), "{took} instead of {seconds}");
-}
-
-#[tokio::test]
-async fn an_idle_connection_is_closed_without_a_word() {
-    let backend = Backend::start("a").await;
-    let tidegate = start(&backend, "{ idle_timeout: 800ms }").await;
-    let begin = Instant::now();
-    let mut silent = RawClient::connect(tidegate.addr("http")).await;
-    assert_eq!(silent.read_to_end().await, Ok(Vec::new()));
-    took(begin, 0.8);
-    let mut used = RawClient::connect(tidegate.addr("http")).await;
-    for _ in 0..3 {
-        // Each request begins a new wait.
-        sleep(Duration::from_millis(400)).await;
-        assert_eq!(used.ask(GET).await.status, 200);
-    }
-    let begin = Instant::now();
-    assert_eq!(used.read_to_end().await, Ok(Vec::new()));
-    took(begin, 0.8);
-    ended(&tidegate, "idle_timeout", 2.0).await;
-}
-
-#[tokio::test]
-async fn a_header_must_be_whole_in_time() {
-    let backend = Backend::start("a").await;
-    let tidegate = start(&backend, "{ header_timeout: 800ms }").await;
-    let mut used = RawClient::connect(tidegate.addr("http")).await;
-    assert_eq!(used.ask(GET).await.status, 200);
-    for mut raw in [RawClient::connect(tidegate.addr("http")).await, used] {
-        let begin = Instant::now();
-        // Half a header, and a byte now and then.
-        raw.send("GET /a HTTP/1.1\r\nhost: h\r\nx-a: ").await;
-        while begin.elapsed() < Duration::from_millis(600) {
-            sleep(Duration::from_millis(100)).await;
-            raw.send("x").await;
-        }
-        let answer = raw.response().await.unwrap();
-        assert_eq!((answer.status, answer.header("connection")), (408, Some("close")), "{answer:?}");
-        assert_eq!(answer.text(), "the header did not arrive in time\n");
-        assert!(raw.closed().await);
-        took(begin, 0.8);
-    }
-    ended(&tidegate, "header_timeout", 2.0).await;
-    let line = tidegate.logged(|line| line["status"] == 408).await;
-    assert_eq!((&line["flags"], &line["method"], &line["path"]), (&"DPE".into(), &"GET".into(), &"/a".into()));
-    assert_eq!(backend.requests(), 1);
-}
-
-#[tokio::test]
-async fn a_body_must_go_on() {
-    let backend = Backend::start("a").await;
-    let tidegate = start(&backend, "{ body_timeout: 800ms }").await;
-    for framing in ["content-length: 100\r\n\r\nabc", "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"] {
-        let mut raw = RawClient::connect(tidegate.addr("http")).await;
-        let begin = Instant::now();
-        raw.send(format!("POST /echo HTTP/1.1\r\nhost: h\r\n{framing}")).await;
-        let answer = raw.response().await.unwrap();
-        assert_eq!((answer.status, answer.header("connection")), (408, Some("close")), "{answer:?}");
-        assert_eq!(answer.text(), "the body did not arrive in time\n");
-        assert!(raw.closed().await);
-        took(begin, 0.8);
-    }
-    ended(&tidegate, "body_timeout", 2.0).await;
-    let line = tidegate.logged(|line| line["status"] == 408).await;
-    assert_eq!((&line["flags"], &line["route"]), (&"DPE".into(), &"all".into()), "{line}");
-    until(Duration::from_secs(5), "the endpoint is let go", || backend.in_flight() == 0).await;
-}
-
-#[tokio::test]
-async fn a_body_must_come_at_a_rate() {
-    let backend = Backend::start("a").await;
-    let tidegate = start(&backend, "{ min_body_rate: 10000 }").await;
-    let upload = async |pause: u64| {
-        let mut raw = RawClient::connect(tidegate.addr("http")).await.deadline(Duration::from_millis(pause));
-        raw.send("POST /echo HTTP/1.1\r\nhost: h\r\ncontent-length: 12000\r\n\r\n").await;
-        let begin = Instant::now();
-        for _ in 0..120 {
-            raw.send("x".repeat(100)).await;
-            if let Ok(answer) = raw.response().await {
-                return (answer.status, begin);
-            }
-        }
-        (raw.deadline(Duration::from_secs(5)).response().await.unwrap().status, begin)
-    };
-    // 600 bytes a second are too few in the long run; what is there in ten seconds is not asked.
-    let (slow, fast) = tokio::join!(upload(166), upload(50));
-    assert_eq!((slow.0, fast.0), (408, 200));
-    ended(&tidegate, "min_body_rate", 1.0).await;
-}
-
-#[tokio::test]
-async fn a_client_must_take_its_answer() {
-    let backend = Backend::start("a").await;
-    let tidegate = start(&backend, "{ write_timeout: 800ms }").await;
-    let mut raw = RawClient::connect(tidegate.addr("http")).await;
-    raw.send("GET /bytes?n=50000000 HTTP/1.1\r\nhost: h\r\n\r\n").await;
-    ended(&tidegate, "write_timeout", 1.0).await;
-    let line = tidegate.logged(|line| line["path"] == "/bytes?n=50000000").await;
-    assert_eq!(line["flags"], "DC", "{line}");
-    until(Duration::from_secs(5), "the endpoint is let go", || backend.in_flight() == 0).await;
-    drop(raw);
-}
-
-/// Connections that asked once and are idle now.
-async fn idle(addr: SocketAddr, count: usize) -> Vec<RawClient> {
-    let mut all = Vec::new();
-    for _ in 0..count {
-        let mut raw = RawClient::connect(addr).await;
-        assert_eq!(raw.ask(GET).await.status, 200);
-        all.push(raw);
-    }
-    all
-}
-
-/// What bare Pingora keeps is 90 KB each.
-#[tokio::test]
-async fn an_idle_connection_costs_little() {
-    let backend = Backend::start("a").await;
-    let tidegate = start(&backend, "{}").await;
-    let count = if probe::long() { 10_000 } else { 1_000 };
-    let warm = idle(tidegate.addr("http"), 100).await;
-    let before = Cost::of(tidegate.pid());
-    let held = idle(tidegate.addr("http"), count).await;
     let after = Cost::of(tidegate.pid());
-    let each = (after.rss_kib.saturating_sub(before.rss_kib)) as f64 / count as f64;
-    println!("{count} idle connections: {each:.2} KiB each ({before:?}, {after:?})");
-    assert!(each < 8.0, "{each} KiB each");
-    drop((warm, held));
+    println!(
+        "{what}: {peak} open at once; before {before:?}; most {most:?}; after {after:?}; another client: {served} served, worst {worst:?}"
+    );
+    (before, most)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_slow_clients_are_bounded_by_a_limit() {
+    if !long() {
+        return;
+    }
+    let (before, most) = measure("max_connections: 500", "limits: { max_connections: 500 }\n").await;
+    // Those that were let in, those that are told there is no place, and the let in ones of the round
+    // before, which linger after their 408.
+    assert!(most.fds < before.fds + 500 + 256 + 500 + 50, "{before:?} {most:?}");
+    assert!(most.rss_kib < before.rss_kib + 100 * 1024, "{before:?} {most:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_slow_clients_without_a_limit() {
+    if !long() {
+        return;
+    }
+    let (before, most) = measure("no limit", "").await;
+    assert!(most.fds > before.fds + 9_000, "not all came in: {most:?}");
+    assert!(most.rss_kib < before.rss_kib + 10_000 * 100, "over 100 KiB each: {before:?} {most:?}");
 }

@@ -2,15 +2,15 @@
 //!
 //! Pingora looks for HTTP/2's preface by reading all 24 bytes of it, without a timeout; a shorter
 //! HTTP/1 request (`GET / HTTP/1.0` and two line ends have 18) then hangs for ever. No HTTP/1
-//! method begins with `PRI`, so three bytes are enough. HTTP/2 is then left to Pingora; HTTP/1.1 has
-//! a loop of its own ([`http1`]).
+//! method begins with `PRI`, so three bytes are enough. Both have loops of their own: [`http1`], and
+//! `http2`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp as _, HttpServerOptions, ServerApp};
+use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
@@ -20,20 +20,15 @@ use tokio::time::timeout;
 
 use crate::config::boot::Bounds;
 use crate::observe::Flag;
+use crate::proxy::http1::refusal::LATE_HEADER;
 use crate::proxy::http1::refuse::{self, Lost};
 use crate::proxy::link::Link;
-use crate::proxy::{Proxy, http1};
-
-/// How long an HTTP/2 connection may be without a stream.
-const H2_IDLE: Duration = Duration::from_secs(300);
+use crate::proxy::{Proxy, http1, http2};
 
 /// How long idle HTTP/1.1 connections stay open when the process begins to drain. Closing them at
 /// once would cut the requests that are on their way; so each of those is answered, with
 /// `connection: close`, and only connections that had nothing to say for so long are closed.
 pub const LINGER: Duration = Duration::from_millis(500);
-
-/// The length of HTTP/2's preface.
-const PREFACE: usize = 24;
 
 /// The application behind the listening sockets.
 pub struct Door {
@@ -64,12 +59,7 @@ struct Open<'a>(&'a AtomicUsize);
 impl Door {
     /// Puts a proxy behind a door.
     pub fn new(conf: &Arc<ServerConf>, proxy: Proxy) -> Self {
-        let mut http = http_proxy(conf, proxy.clone());
-        let mut options = HttpServerOptions::default();
-        options.h2c = true;
-        options.h2_idle_timeout = Some(H2_IDLE);
-        http.server_options = Some(options);
-        Self { http: Arc::new(http), proxy, closing: watch::Sender::new(false) }
+        Self { http: Arc::new(http_proxy(conf, proxy.clone())), proxy, closing: watch::Sender::new(false) }
     }
 
     /// What the socket says of a connection.
@@ -81,18 +71,18 @@ impl Door {
     }
 
     /// Whether the connection speaks HTTP/2, or how it ended before that could be said.
-    async fn speaks_http2(stream: &mut Stream, bounds: &Bounds) -> Result<bool, Ending> {
-        let mut start = [0; PREFACE];
+    /// `start` is left with its first bytes.
+    async fn speaks_http2(
+        stream: &mut Stream,
+        bounds: &Bounds,
+        start: &mut [u8; 3],
+    ) -> Result<bool, Ending> {
         match peek(stream, &mut start[..1], bounds.idle_timeout).await {
             Err(Ending::TimedOut) => return Err(Ending::Idle),
             Err(_) => return Err(Ending::Closed),
-            Ok(()) => peek(stream, &mut start[..3], bounds.header_timeout).await?,
+            Ok(()) => peek(stream, start, bounds.header_timeout).await?,
         }
-        if &start[..3] == b"PRI" {
-            peek(stream, &mut start, bounds.handshake_timeout).await?;
-            return Ok(true);
-        }
-        Ok(false)
+        Ok(start == b"PRI")
     }
 
     /// Counts and logs a connection that said too little to be served.
@@ -141,10 +131,23 @@ impl ServerApp for Door {
             Box::pin(limits.turn_away(stream)).await;
             return None;
         };
-        match Self::speaks_http2(&mut stream, &self.proxy.listeners[link.listener].bounds).await {
-            Ok(true) => return self.http.process_new(stream, shutdown).await,
+        let bounds = &self.proxy.listeners[link.listener].bounds;
+        let mut start = [0; 3];
+        match Self::speaks_http2(&mut stream, bounds, &mut start).await {
+            Ok(true) => {
+                let link = Arc::new(link);
+                let server = http2::Server { http: &self.http, proxy: &self.proxy, link: &link, shutdown };
+                // Boxed, so that an idle HTTP/1 connection has no room for it.
+                Box::pin(server.serve(stream)).await;
+            }
             Ok(false) => self.http1(shutdown).serve(stream, Arc::new(link)).await,
-            Err(ending) => self.ended(ending, &link),
+            Err(ending) => {
+                // One that may become HTTP/2's preface is told nothing.
+                if ending == Ending::TimedOut && start[0] != b'P' {
+                    refuse::answer(&mut stream, LATE_HEADER, "").await;
+                }
+                self.ended(ending, &link);
+            }
         }
         None
     }
