@@ -3,6 +3,8 @@
 //! Compiled once per change of its own config or members; every other snapshot shares it by `Arc`,
 //! so that a change of one cluster among thousands costs one.
 
+pub mod announce;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,7 +105,7 @@ impl Cluster {
             metrics: metrics.outlier(name.as_str(), Reason::ALL.map(Reason::as_str)),
         });
         let connect = config.connect_timeout.map_or(CONNECT_TIMEOUT, |span| span.0);
-        let peers = listed.iter().map(|m| peer(m.address, connect)).collect();
+        let peers = listed.iter().map(|m| peer(m.address, connect, config.proxy_protocol)).collect();
         let breaker = Breaker::from(&config.circuit_breaker);
         let policy = config.load_balancing.policy;
         let balancer = |endpoints: Arc<[Endpoint]>| {
@@ -192,6 +194,11 @@ impl Cluster {
         self.pick_in(mode, key, &[nobody], &mut fastrand::Rng::with_seed(0))
     }
 
+    /// How long a connection to an endpoint may take to open.
+    pub fn connect_timeout(&self) -> Duration {
+        self.config.connect_timeout.map_or(CONNECT_TIMEOUT, |span| span.0)
+    }
+
     /// The prepared peer of an endpoint, by its index.
     pub fn peer(&self, index: usize) -> &HttpPeer {
         &self.peers[index]
@@ -227,10 +234,18 @@ fn near(here: &live::Locality, endpoint: &Endpoint) -> bool {
 /// all of them are HTTP/1.1 in clear. What will make two connections to one address differ beyond
 /// what Pingora compares itself (it knows of TLS names and certificates, not of the protocol
 /// spoken) belongs into `group_key`.
-fn peer(address: SocketAddr, connect: Duration) -> HttpPeer {
+fn peer(
+    address: SocketAddr,
+    connect: Duration,
+    announced: Option<live::ProxyVersion>,
+) -> HttpPeer {
     let mut peer = HttpPeer::new(address, false, String::new());
     peer.options.connection_timeout = Some(connect);
     peer.options.total_connection_timeout = Some(connect);
     peer.options.idle_timeout = Some(POOL_IDLE);
+    if let Some(version) = announced {
+        // Each request names its client over this.
+        announce::local(&mut peer, version);
+    }
     peer
 }

@@ -20,6 +20,7 @@
 //! [`ctx::RequestCtx`], and nowhere else.
 
 pub mod accept;
+mod announced;
 pub mod authority;
 pub mod connect;
 pub mod ctx;
@@ -32,11 +33,13 @@ mod hop;
 mod limits;
 mod linger;
 pub(crate) mod link;
+mod metered;
 mod mirror;
 mod outcome;
 pub mod respond;
 mod retry;
 pub mod tap;
+mod tcp;
 mod variant;
 
 use std::sync::Arc;
@@ -45,6 +48,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use pingora::protocols::Digest;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::upstreams::peer::HttpPeer;
@@ -55,7 +59,7 @@ use prometheus::IntGauge;
 use crate::config::Boot;
 use crate::config::boot::Bounds;
 use crate::control::ready::Ready;
-use crate::observe::metrics::{Counter, Metrics};
+use crate::observe::metrics::{Counter, Downstream, Metrics};
 use crate::snapshot::Cell;
 
 use self::ctx::RequestCtx;
@@ -79,6 +83,11 @@ pub struct Listener {
     in_flight: IntGauge,
     pub(crate) limits: Limits,
     pub(crate) bounds: Bounds,
+    /// Who must begin with a PROXY header.
+    pub(crate) proxy_protocol: Option<crate::config::boot::ProxyProtocol>,
+    /// Whether it passes connections on as bytes.
+    pub(crate) tcp: bool,
+    pub(crate) downstream: Downstream,
     /// Whether TRACE is passed on.
     pub(crate) allow_trace: bool,
     /// Requests that were refused before routing, by reason.
@@ -123,8 +132,15 @@ impl Listener {
             invalid,
             address: config.address,
             allow_trace: config.allow_trace,
+            proxy_protocol: config.proxy_protocol.clone(),
+            tcp: config.tcp.is_some(),
+            downstream: metrics.downstream(&name),
             name,
         }
+    }
+
+    fn in_flight(&self) -> i64 {
+        if self.tcp { self.downstream.active.get() } else { self.in_flight.get() }
     }
 
     fn takes(&self, local: std::net::SocketAddr) -> bool {
@@ -141,9 +157,9 @@ impl Proxy {
         Self { cell, ready, listeners: listeners.into(), connections: Arc::default() }
     }
 
-    /// Requests in flight, on all listeners.
+    /// Requests in flight and connections that are passed through, on all listeners.
     pub fn in_flight(&self) -> i64 {
-        self.listeners.iter().map(|listener| listener.in_flight.get()).sum()
+        self.listeners.iter().map(Listener::in_flight).sum()
     }
 
     /// Open connections from clients, on all listeners.
@@ -175,6 +191,21 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
         connect::peer(session, ctx).await
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        if let Some(cluster) = ctx.cluster().filter(|_| !reused) {
+            cluster.metrics.upstream.connections.inc();
+        }
+        Ok(())
     }
 
     fn fail_to_connect(

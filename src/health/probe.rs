@@ -26,6 +26,7 @@ use pingora::{Error, ErrorType};
 use pingora_load_balancing::health_check::HealthCheck;
 use pingora_load_balancing::{Backend, Extensions};
 
+use crate::cluster::announce;
 use crate::config::live;
 
 /// Who the probes say they are.
@@ -130,6 +131,9 @@ fn peer(target: &Backend, check: &live::HealthCheck) -> HttpPeer {
     peer.options.idle_timeout = Some(IDLE);
     // Who wants a new connection each time must not find one that another check has kept.
     peer.group_key = u64::from(check.reuse_connection);
+    if let Some(version) = check.announce {
+        announce::local(&mut peer, version);
+    }
     peer
 }
 

@@ -12,10 +12,12 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 
 use crate::balance::Choice;
+use crate::cluster::announce;
 use crate::endpoint::{self, Lease};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
 use crate::proxy::{outcome, retry, variant};
+use crate::proxy_protocol::Header;
 use crate::retry::Failure;
 use crate::snapshot::Snapshot;
 use crate::snapshot::table::Forward;
@@ -26,7 +28,7 @@ use crate::snapshot::table::Forward;
 const PROMPT_BODY: u64 = 64 * 1024;
 
 /// How often an endpoint is looked for that did not fill up meanwhile.
-const ROUNDS: usize = 8;
+pub(super) const ROUNDS: usize = 8;
 
 /// Picks an endpoint and prepares its peer.
 pub(crate) async fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
@@ -55,6 +57,9 @@ pub(crate) async fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<
     if let Some(forward) = ctx.forward() {
         limit(&mut peer.options, session, forward, left);
     }
+    if let Some(version) = cluster.config.proxy_protocol {
+        announce::client(&mut peer, version, &announced(ctx), fastrand::u64(..));
+    }
     let endpoint = &cluster.endpoints[choice.index];
     ctx.lease = Some(lease.unwrap_or_else(|| endpoint.state.lease()));
     ctx.endpoint = Some(endpoint.member.address);
@@ -62,6 +67,11 @@ pub(crate) async fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<
     ctx.attempt_start = Some(now);
     ctx.stale_connection = false;
     Ok(peer)
+}
+
+/// What the PROXY header to an endpoint says of the connection that the request came on.
+fn announced(ctx: &RequestCtx) -> Header {
+    ctx.link.as_deref().map_or(Header::Local, |link| Header::of(link.client, link.local))
 }
 
 /// Picks for the first try.
@@ -88,7 +98,7 @@ pub(crate) fn failed(session: &Session, ctx: &mut RequestCtx, mut error: Box<Err
         lease.state().connect_failed();
     }
     if let Some(cluster) = ctx.cluster() {
-        cluster.metrics.connect_failures.inc();
+        cluster.metrics.upstream.failures.inc();
     }
     outcome::failed(ctx, endpoint::Failure::Connect);
     ctx.flag = Some(Flag::UF);

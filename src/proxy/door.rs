@@ -21,8 +21,9 @@ use tokio::time::timeout;
 use crate::observe::Flag;
 use crate::observe::access::Record;
 use crate::proxy::link::Link;
+use crate::proxy::metered::Metered;
 use crate::proxy::tap::{Ending, HEADER_DEADLINE, Note, Tap};
-use crate::proxy::{Proxy, link};
+use crate::proxy::{Proxy, announced, link, tcp};
 
 /// How long a new connection may stay silent.
 const FIRST_BYTE: Duration = Duration::from_secs(60);
@@ -65,7 +66,31 @@ impl Door {
         let digest = stream.get_socket_digest();
         let local = digest.as_deref().and_then(|d| d.local_addr()?.as_inet().copied());
         let client = digest.as_deref().and_then(|d| d.peer_addr()?.as_inet().copied());
-        Link::new(self.proxy.listener(local), client)
+        Link::new(self.proxy.listener(local), client).at(local)
+    }
+
+    /// Reads the PROXY header of a connection that must begin with one. None: it is closed.
+    async fn announced(&self, stream: &mut Stream, link: Link) -> Option<Link> {
+        let listener = &self.proxy.listeners[link.listener];
+        if !announced::due(listener.proxy_protocol.as_ref(), &link) {
+            return Some(link);
+        }
+        match announced::read(stream, listener.bounds.handshake_timeout).await {
+            Ok(header) => Some(link.told(&header)),
+            Err(ending) => {
+                if let Some(reason) = ending.reason() {
+                    listener.downstream.headers[reason].inc();
+                }
+                None
+            }
+        }
+    }
+
+    /// Passes a connection through, and logs it when it is over.
+    async fn pass(&self, stream: Stream, link: &Link) {
+        let listener = &self.proxy.listeners[link.listener];
+        let record = tcp::serve(self.proxy.cell.load(), listener, link, stream).await;
+        record.write(&self.proxy.cell.load(), &listener.name, link);
     }
 
     /// Whether the connection speaks HTTP/2, or how it ended before that could be said.
@@ -153,14 +178,22 @@ async fn peek(stream: &mut Stream, bytes: &mut [u8], deadline: Duration) -> Resu
 
 #[async_trait]
 impl ServerApp for Door {
-    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let _open = Open::new(&self.proxy.connections);
         let link = self.link(&stream);
-        let limits = &self.proxy.listeners[link.listener].limits;
-        let Some(_place) = limits.connection() else {
-            limits.turn_away(stream).await;
+        let listener = &self.proxy.listeners[link.listener];
+        let Some(_place) = listener.limits.connection() else {
+            if !listener.tcp {
+                listener.limits.turn_away(stream).await;
+            }
             return None;
         };
+        let mut stream: Stream = Box::new(Metered::new(stream, &listener.downstream));
+        let link = self.announced(&mut stream, link).await?;
+        if listener.tcp {
+            self.pass(stream, &link).await;
+            return None;
+        }
         match Self::speaks_http2(&mut stream).await {
             Ok(true) => return self.http.process_new(stream, shutdown).await,
             Ok(false) => self.serve_http1(stream, Arc::new(link), shutdown).await,

@@ -14,7 +14,8 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 
 use crate::config::value::HostPattern;
-use crate::config::{Name, Problem, boot, live};
+use crate::config::live::{self, Live};
+use crate::config::{Name, Problem, boot};
 use crate::observe::metrics::{Counter, Metrics};
 use crate::route::RequestView;
 use crate::split::{Assignment, Excluded, Reason, Split, Weights};
@@ -74,11 +75,11 @@ impl Tcp {
     ///
     /// Every cluster that is not there, or is not one for bytes.
     pub fn compile(
-        listener: &Name,
+        listener: &str,
         config: &boot::Tcp,
         at: &str,
         indexes: &HashMap<&Name, usize>,
-        live: &live::Live,
+        live: &Live,
         metrics: &Metrics,
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
@@ -124,7 +125,7 @@ impl Tcp {
 }
 
 /// A cluster that is spoken to over TLS takes no bytes as they come.
-fn speaks_tls(at: &str, name: &Name, cluster: &live::Cluster, live: &live::Live) -> Option<Problem> {
+fn speaks_tls(at: &str, name: &Name, cluster: &live::Cluster, live: &Live) -> Option<Problem> {
     let others = cluster.failover.iter().filter_map(|name| Some((name, live.clusters.get(name)?)));
     let mut all = std::iter::once((name, cluster)).chain(others);
     let (name, _) = all.find(|(_, cluster)| cluster.tls.is_some())?;
@@ -164,23 +165,26 @@ impl Names {
 
 impl Shares {
     fn compile(
-        listener: &Name,
+        listener: &str,
         config: &boot::TcpSplit,
         indexes: &HashMap<&Name, usize>,
         at: &str,
         metrics: &Metrics,
     ) -> Result<Self, Vec<Problem>> {
         let config = live::Split {
-            seed: config.seed.clone(),
+            seed: Some(config.seed.clone().unwrap_or_else(|| listener.to_owned())),
             key: vec![live::SplitKey::SourceIp],
             variants: config.variants.clone(),
-            ..live::Split::default()
+            overrides: Vec::new(),
+            on_unhealthy: live::OnUnhealthy::Shift,
+            tell_client: false,
         };
+        let Ok(name) = listener.parse::<Name>() else { return Err(Vec::new()) };
         let split = Split::compile(&config, &|name| indexes.get(name).copied(), &format!("{at}.split"))?;
         let reasons = Reason::ALL.map(Reason::as_str);
         let assigned = split.variants.iter();
-        let assigned = assigned.map(|v| metrics.tcp_split(listener.as_str(), v.name.as_str(), reasons));
-        Ok(Self { weights: Weights::of_file(listener, &config), assigned: assigned.collect(), split })
+        let assigned = assigned.map(|v| metrics.tcp_split(listener, v.name.as_str(), reasons));
+        Ok(Self { weights: Weights::of_file(&name, &config), assigned: assigned.collect(), split })
     }
 
     /// The variant of a client, leaving out those that are `excluded`.

@@ -72,7 +72,7 @@ async fn ask(
     let connected = connector.get_http_session(peer).await;
     let (mut session, _reused) = connected.inspect_err(|_| {
         lease.state().connect_failed();
-        cluster.metrics.connect_failures.inc();
+        cluster.metrics.upstream.failures.inc();
     })?;
     session.write_request_header(head).await?;
     if !body.is_empty() {

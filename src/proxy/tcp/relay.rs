@@ -83,14 +83,15 @@ enum Broke {
     Sink,
 }
 
-/// Copies between a client and an endpoint.
+/// Copies between a client and an endpoint. `first`: what was read of the client before.
 pub(super) async fn relay(
     client: &mut impl End,
     endpoint: &mut impl End,
+    first: Vec<u8>,
     idle: Duration,
     watch: &mut impl Watch,
 ) -> Ending {
-    let (mut up, mut down) = (Flow::default(), Flow::default());
+    let (mut up, mut down) = (Flow { kept: first, ..Flow::default() }, Flow::default());
     let mut timer = pin!(sleep_until(Instant::now() + idle));
     let mut moved_at_last_look = 0;
     let mut moved = 0_u64;

@@ -32,7 +32,7 @@ fn between(idle: Duration, room: usize) -> (DuplexStream, DuplexStream, tokio::t
     let (endpoint, mut far) = duplex(room);
     let task = tokio::spawn(async move {
         let mut seen = Seen::default();
-        let ending = relay(&mut near, &mut far, idle, &mut seen).await;
+        let ending = relay(&mut near, &mut far, Vec::new(), idle, &mut seen).await;
         (ending, seen)
     });
     (client, endpoint, task)
@@ -46,17 +46,19 @@ async fn half_closed_connections_go_on_in_the_other_direction() {
     let mut asked = Vec::new();
     endpoint.read_to_end(&mut asked).await.unwrap();
     assert_eq!(asked, b"question");
-    endpoint.write_all(&[7; 1000]).await.unwrap_or_default();
-    let reader = tokio::spawn(async move {
-        let mut answer = Vec::new();
-        client.read_to_end(&mut answer).await.unwrap();
-        answer.len()
-    });
-    endpoint.write_all(&[7; 1000]).await.unwrap();
-    drop(endpoint);
+    let mut answer = Vec::new();
+    let (wrote, read) = tokio::join!(
+        async {
+            endpoint.write_all(&[7; 1000]).await?;
+            endpoint.shutdown().await
+        },
+        client.read_to_end(&mut answer)
+    );
+    wrote.unwrap();
+    read.unwrap();
     let (ending, seen) = task.await.unwrap();
-    assert_eq!(ending, Ending::Closed);
-    assert_eq!((seen.sent, seen.received, seen.answers), (8, reader.await.unwrap(), 1));
+    assert_eq!((ending, answer), (Ending::Closed, vec![7; 1000]));
+    assert_eq!((seen.sent, seen.received, seen.answers), (8, 1000, 1));
 }
 
 #[tokio::test(start_paused = true)]
