@@ -142,9 +142,10 @@ impl Builder {
 
     /// What is valid and odd: routes that can never win.
     pub fn warnings(&self) -> Vec<Problem> {
-        let Ok(snapshot) = self.snapshot() else { return Vec::new() };
+        let (Ok(snapshot), Ok((config, ..))) = (self.snapshot(), self.load()) else { return Vec::new() };
+        let takes_http = config.boot.listeners.iter().any(|listener| listener.tcp.is_none());
         let name = |index: usize| &snapshot.table.routes[index].name;
-        if snapshot.table.routes.is_empty() {
+        if snapshot.table.routes.is_empty() && takes_http {
             let none = Problem::new("routes", "there is no route, so every request is answered 404");
             return vec![none];
         }

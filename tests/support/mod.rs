@@ -27,6 +27,7 @@ pub mod raw;
 pub mod scripted;
 pub mod tidegate;
 pub mod wait;
+pub mod wire;
 
 pub use self::backend::{Backend, Fault};
 pub(crate) use self::consul::Agent;
@@ -39,3 +40,4 @@ pub use self::raw::{RawClient, RawResponse};
 pub use self::scripted::{Scripted, Step, send};
 pub use self::tidegate::{Tidegate, TidegateProcess};
 pub use self::wait::{eventually, until};
+pub use self::wire::Wire;
