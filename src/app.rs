@@ -38,6 +38,7 @@ use pingora::services::listening::Service;
 use tracing::{error, info};
 
 use crate::admin;
+use crate::cluster::announce::keepalive;
 use crate::config::{Boot, Config, Problem, load};
 use crate::consul;
 use crate::control::fleet::Heard;
@@ -52,7 +53,6 @@ use crate::health;
 use crate::health::service::board::Board;
 use crate::observe::Metrics;
 use crate::observe::access::AccessLog;
-use crate::cluster::announce::keepalive;
 use crate::proxy::door::Door;
 use crate::proxy::{Listener, Proxy};
 use crate::snapshot::compile::{Plan, Step, Surroundings};

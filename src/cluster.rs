@@ -234,11 +234,7 @@ fn near(here: &live::Locality, endpoint: &Endpoint) -> bool {
 /// all of them are HTTP/1.1 in clear. What will make two connections to one address differ beyond
 /// what Pingora compares itself (it knows of TLS names and certificates, not of the protocol
 /// spoken) belongs into `group_key`.
-fn peer(
-    address: SocketAddr,
-    connect: Duration,
-    announced: Option<live::ProxyVersion>,
-) -> HttpPeer {
+fn peer(address: SocketAddr, connect: Duration, announced: Option<live::ProxyVersion>) -> HttpPeer {
     let mut peer = HttpPeer::new(address, false, String::new());
     peer.options.connection_timeout = Some(connect);
     peer.options.total_connection_timeout = Some(connect);

@@ -3,6 +3,7 @@
 //! | phase | file | what happens |
 //! |---|---|---|
 //! | a connection opens | [`door`] | HTTP/1.1 or h2c; a header deadline; malformed requests counted |
+//! | HTTP/2 | `http2` | our own accept loop and sessions: deadlines, floods, memory |
 //! | either is one too many | `limits` | 503 and `retry-after`, before anything is spent on it |
 //! | `request_filter` | [`accept`] | snapshot, validity, route, filters, variant; redirects and fixed answers end here |
 //! | `upstream_peer`, `fail_to_connect` | [`connect`] | pick an endpoint; on failure another |
@@ -30,6 +31,7 @@ mod failover;
 pub mod finish;
 pub mod forward;
 mod hop;
+mod http2;
 mod limits;
 mod linger;
 pub(crate) mod link;
@@ -48,9 +50,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pingora::protocols::Digest;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -88,6 +90,7 @@ pub struct Listener {
     /// Whether it passes connections on as bytes.
     pub(crate) tcp: bool,
     pub(crate) downstream: Downstream,
+    pub(crate) http2: http2::Counters,
     /// Whether TRACE is passed on.
     pub(crate) allow_trace: bool,
     /// Requests that were refused before routing, by reason.
@@ -129,6 +132,7 @@ impl Listener {
             in_flight: metrics.in_flight(&name),
             limits,
             bounds,
+            http2: http2::Counters::new(&name, metrics),
             invalid,
             address: config.address,
             allow_trace: config.allow_trace,

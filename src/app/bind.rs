@@ -57,7 +57,8 @@ pub(super) fn check(boot: &Boot) -> Result<(), BindError> {
 
 /// Keeps `ready` closed until every listener takes connections. Looks from a thread of its own.
 pub(super) fn wait_open(boot: &Boot, ready: &Arc<Ready>) -> io::Result<()> {
-    let addresses: Vec<_> = boot.listeners.iter().flat_map(|l| Some((reachable(l.address)?, l.tcp.is_some()))).collect();
+    let addresses: Vec<_> =
+        boot.listeners.iter().flat_map(|l| Some((reachable(l.address)?, l.tcp.is_some()))).collect();
     ready.close();
     let opened = ready.clone();
     let thread = thread::Builder::new().name("listeners".into());

@@ -55,7 +55,10 @@ fn name(name: &str) -> Result<Step, Unreadable> {
 fn a_name_is_found_among_others() {
     let grease = extension(0x1a1a, &[0]);
     let alpn = extension(16, &vector(b"\x02h2"));
-    assert_eq!(one(&[grease.clone(), alpn.clone(), server_name("A.Example.com.")].concat()), name("a.example.com"));
+    assert_eq!(
+        one(&[grease.clone(), alpn.clone(), server_name("A.Example.com.")].concat()),
+        name("a.example.com")
+    );
     assert_eq!(one(&[server_name("b"), extension(0xfafa, &[]), alpn.clone()].concat()), name("b"));
     assert_eq!(one(&alpn), Ok(Step::Name(None)));
     assert_eq!(one(&[]), Ok(Step::Name(None)));
@@ -108,9 +111,8 @@ fn what_is_not_one_hello_with_one_name() {
 #[test]
 fn the_longest_hello_passes_and_tiny_records_end() {
     let fixed = message(Some(&server_name("a"))).len() + 4;
-    let padded = |length: usize| {
-        message(Some(&[extension(21, &vec![0; length - fixed]), server_name("a")].concat()))
-    };
+    let padded =
+        |length: usize| message(Some(&[extension(21, &vec![0; length - fixed]), server_name("a")].concat()));
     assert_eq!(padded(MOST).len(), MOST);
     assert_eq!(read(&records(&padded(MOST), 1 << 14), 1 << 14), name("a"));
     assert_eq!(read(&records(&padded(MOST + 1), 1 << 13), 1), Err(Unreadable::TooLong));

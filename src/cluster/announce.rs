@@ -82,7 +82,9 @@ pub async fn open(address: SocketAddr, limit: Option<Duration>, first: &[u8]) ->
         Ok(stream)
     };
     let opened = match limit {
-        Some(limit) => timeout(limit, open).await.or_err(ErrorType::ConnectTimedout, "the connection did not open")?,
+        Some(limit) => {
+            timeout(limit, open).await.or_err(ErrorType::ConnectTimedout, "the connection did not open")?
+        }
         None => open.await,
     };
     opened.map_err(|why: std::io::Error| {
@@ -113,7 +115,10 @@ pub fn keepalive() -> TcpKeepalive {
 impl Connect for Announced {
     async fn connect(&self, address: &socket::SocketAddr) -> Result<Stream> {
         let Some(address) = address.as_inet() else {
-            return Err(Error::explain(ErrorType::ConnectError, "only endpoints with an IP address have a header"));
+            return Err(Error::explain(
+                ErrorType::ConnectError,
+                "only endpoints with an IP address have a header",
+            ));
         };
         open(*address, self.limit, &self.header).await.map(Stream::from)
     }

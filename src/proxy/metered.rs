@@ -18,8 +18,8 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::observe::metrics::Downstream;
 use crate::observe::metrics::Counter;
+use crate::observe::metrics::Downstream;
 
 /// So many bytes are added at a time.
 const WORTH: u64 = 16 * 1024;

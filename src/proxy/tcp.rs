@@ -26,8 +26,8 @@ use pingora::protocols::Stream;
 
 use self::connect::Opened;
 use self::relay::{Ending, Watch, relay};
-use crate::endpoint::Lease;
 use crate::cluster::Cluster;
+use crate::endpoint::Lease;
 use crate::observe::Flag;
 use crate::proxy::Listener;
 use crate::proxy::link::Link;

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method};
 
-use crate::config::value::HostPattern;
 use crate::config::live::{self, Live};
+use crate::config::value::HostPattern;
 use crate::config::{Name, Problem, boot};
 use crate::observe::metrics::{Counter, Metrics};
 use crate::route::RequestView;

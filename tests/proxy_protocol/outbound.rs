@@ -42,7 +42,8 @@ async fn each_connection_names_its_client_and_nobody_shares_one() {
             let own = requests(&tidegate, from, 2).await;
             let to = tidegate.addr("http");
             let header = match version {
-                "v1" => format!("PROXY TCP4 {} {} {} {}\r\n", own.ip(), to.ip(), own.port(), to.port()).into_bytes(),
+                "v1" => format!("PROXY TCP4 {} {} {} {}\r\n", own.ip(), to.ip(), own.port(), to.port())
+                    .into_bytes(),
                 _ => v2(0x21, 0x11, &tcp4(own, to)),
             };
             expected.extend([header.clone(), header]);

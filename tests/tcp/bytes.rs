@@ -57,7 +57,8 @@ async fn a_hundred_megabytes_each_way_are_the_same_bytes() {
         }
         write.shutdown().await.unwrap();
     });
-    let (mut rng, mut piece, mut expected) = (fastrand::Rng::with_seed(7), vec![0; 1 << 20], vec![0; 1 << 20]);
+    let (mut rng, mut piece, mut expected) =
+        (fastrand::Rng::with_seed(7), vec![0; 1 << 20], vec![0; 1 << 20]);
     for _ in 0..SIZE >> 20 {
         read.read_exact(&mut piece).await.unwrap();
         rng.fill(&mut expected);
@@ -74,8 +75,7 @@ async fn a_hundred_megabytes_each_way_are_the_same_bytes() {
 #[tokio::test]
 async fn nothing_moves_for_the_idle_time_and_it_ends() {
     let backend = Wire::start("backend").await;
-    let tidegate =
-        passing("{ cluster: c, idle_timeout: 1s }", &[cluster("c", &[backend.addr()], "")]).await;
+    let tidegate = passing("{ cluster: c, idle_timeout: 1s }", &[cluster("c", &[backend.addr()], "")]).await;
     let mut client = RawClient::connect(tidegate.addr("bytes")).await;
     let begin = Instant::now();
     for _ in 0..4 {

@@ -10,7 +10,8 @@ use super::{SOON, cluster, dead, kit, passing, talk, who};
 
 #[tokio::test]
 async fn a_dead_endpoint_costs_no_connection() {
-    let (alive, dead) = (Wire::start("alive").await, [ports::free_addr(), ports::free_addr(), ports::free_addr()]);
+    let (alive, dead) =
+        (Wire::start("alive").await, [ports::free_addr(), ports::free_addr(), ports::free_addr()]);
     let endpoints = [dead[0], alive.addr(), dead[1], dead[2]];
     let tidegate = passing("{ cluster: c }", &[cluster("c", &endpoints, "")]).await;
     for _ in 0..20 {
@@ -74,7 +75,8 @@ async fn an_active_check_a_drain_and_a_reload_are_followed_by_new_connections() 
     let mut kept = RawClient::connect(tidegate.addr("bytes")).await;
     kept.send(b"x").await;
     kept.read_some().await.unwrap();
-    let in_flight = async || tidegate.metric("tidegate_endpoint_requests_in_flight", &["cluster=\"c\""]).await;
+    let in_flight =
+        async || tidegate.metric("tidegate_endpoint_requests_in_flight", &["cluster=\"c\""]).await;
     assert_eq!(in_flight().await, 1.0);
     let path = format!("/v1/clusters/c/endpoints/{}/drain", a.addr());
     assert_eq!(tidegate.admin_post(&path, &json!({})).await.unwrap().0, 200);
@@ -130,8 +132,7 @@ async fn the_listeners_own_limit_closes_without_a_word() {
 #[tokio::test]
 async fn another_cluster_stands_in() {
     let stand_in = Wire::start("stand-in").await;
-    let clusters =
-        [dead("c", "    failover: [ d ]\n"), cluster("d", &[stand_in.addr()], "")];
+    let clusters = [dead("c", "    failover: [ d ]\n"), cluster("d", &[stand_in.addr()], "")];
     let tidegate = passing("{ cluster: c }", &clusters).await;
     assert_eq!(who(tidegate.addr("bytes")).await, "stand-in");
     assert_eq!(tidegate.metric("tidegate_failover_total", &["cluster=\"c\"", "to=\"d\""]).await, 1.0);

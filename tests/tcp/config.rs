@@ -14,7 +14,10 @@ async fn a_reload_that_takes_a_listeners_cluster_away_changes_nothing() {
     let (status, text) = tidegate.admin_post("/v1/reload", &serde_json::json!({})).await.unwrap();
     assert_eq!(status, 422, "{text}");
     assert!(text.contains("unknown cluster `c`") && text.contains("listeners[1].tcp.cluster"), "{text}");
-    assert_eq!((tidegate.generation().await, who(tidegate.addr("bytes")).await), (generation, "backend".into()));
+    assert_eq!(
+        (tidegate.generation().await, who(tidegate.addr("bytes")).await),
+        (generation, "backend".into())
+    );
 }
 
 #[tokio::test]
@@ -32,7 +35,10 @@ async fn a_new_endpoint_is_used_by_new_connections() {
 
 #[tokio::test]
 async fn what_bytes_cannot_have_is_refused() {
-    let clusters = [cluster("c", &["127.0.0.1:1".parse().unwrap()], ""), "  secure:\n    static: { endpoints: [ { address: '127.0.0.1:1' } ] }\n    tls: {}\n".into()];
+    let clusters = [
+        cluster("c", &["127.0.0.1:1".parse().unwrap()], ""),
+        "  secure:\n    static: { endpoints: [ { address: '127.0.0.1:1' } ] }\n    tls: {}\n".into(),
+    ];
     for (tcp, key, told) in [
         ("{ cluster: nobody }", "", "nobody"),
         ("{}", "", "connections go nowhere"),

@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::support::{Agent, RawClient, Tidegate, TidegateProcess, eventually, free_port, require_peer};
 use super::SOON;
+use super::support::{Agent, RawClient, Tidegate, TidegateProcess, eventually, free_port, require_peer};
 
 /// `redis-server`, with nothing on disk.
 struct Redis {

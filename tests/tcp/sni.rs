@@ -17,7 +17,8 @@ struct Server {
 impl Server {
     async fn start(name: &str) -> Self {
         let (dir, addr) = (tempfile::tempdir().unwrap(), ports::free_addr());
-        let request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"];
+        let request =
+            ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"];
         let subject = format!("/CN={name}");
         let made = Command::new("openssl")
             .args(request)

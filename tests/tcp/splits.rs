@@ -25,7 +25,8 @@ async fn each_address_has_its_variant_and_the_weights_hold() {
     eprintln!("{candidates} of 200 addresses are candidates at a weight of 1 in 4");
     assert!((30..=70).contains(&candidates), "{candidates}");
     let labels = |variant| ["listener=\"bytes\"", variant, "reason=\"key\""];
-    let count = async |variant| tidegate.metric("tidegate_tcp_split_assignments_total", &labels(variant)).await;
+    let count =
+        async |variant| tidegate.metric("tidegate_tcp_split_assignments_total", &labels(variant)).await;
     let (control, candidate) = (count("variant=\"control\"").await, count("variant=\"candidate\"").await);
     assert!(control + candidate == 205.0 && candidate >= candidates as f64, "{control} {candidate}");
     let line = tidegate.logged(|line| line["cluster"] == "b").await;

@@ -88,7 +88,8 @@ impl Search<'_> {
         while record.attempts < CONNECT_TRIES {
             let Some((choice, lease)) = self.place(rng) else {
                 // What the last try met says more than that nobody is left.
-                let flag = if self.cluster().full() { self.turned_away(Bound::EndpointRequests) } else { Flag::UH };
+                let flag =
+                    if self.cluster().full() { self.turned_away(Bound::EndpointRequests) } else { Flag::UH };
                 record.flag = record.flag.or(Some(flag));
                 return None;
             };
@@ -118,7 +119,8 @@ impl Search<'_> {
         record.endpoint = Some(address);
         let client = Header::of(self.link.client, self.link.local);
         let first = cluster.config.proxy_protocol.map(|version| announce::header(version, &client));
-        let opened = announce::open(address, Some(cluster.connect_timeout()), &first.unwrap_or_default()).await;
+        let opened =
+            announce::open(address, Some(cluster.connect_timeout()), &first.unwrap_or_default()).await;
         match opened {
             Ok(stream) => {
                 settle(&stream);

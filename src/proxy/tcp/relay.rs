@@ -103,7 +103,11 @@ pub(super) async fn relay(
             watch.sent(bytes);
         });
         if let Poll::Ready(Err(broke)) = upward {
-            return Poll::Ready(if matches!(broke, Broke::Source) { Ending::Client } else { Ending::Endpoint });
+            return Poll::Ready(if matches!(broke, Broke::Source) {
+                Ending::Client
+            } else {
+                Ending::Endpoint
+            });
         }
         let downward = down.poll(cx, endpoint, client, &mut |bytes| {
             moved += bytes as u64;
@@ -114,7 +118,11 @@ pub(super) async fn relay(
             watch.answered();
         }
         if let Poll::Ready(Err(broke)) = downward {
-            return Poll::Ready(if matches!(broke, Broke::Source) { Ending::Endpoint } else { Ending::Client });
+            return Poll::Ready(if matches!(broke, Broke::Source) {
+                Ending::Endpoint
+            } else {
+                Ending::Client
+            });
         }
         if upward.is_ready() && downward.is_ready() {
             return Poll::Ready(Ending::Closed);
@@ -219,7 +227,11 @@ impl Flow {
         Poll::Ready(Ok(()))
     }
 
-    fn flush(&mut self, cx: &mut Context<'_>, sink: &mut (impl AsyncWrite + Unpin)) -> Poll<Result<(), Broke>> {
+    fn flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<Result<(), Broke>> {
         if self.unflushed {
             ready!(Pin::new(sink).poll_flush(cx)).map_err(|_| Broke::Sink)?;
             self.unflushed = false;

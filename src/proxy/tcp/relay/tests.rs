@@ -27,7 +27,10 @@ impl Watch for Seen {
 const LONG: Duration = Duration::from_secs(3600);
 
 /// A relay between two far ends.
-fn between(idle: Duration, room: usize) -> (DuplexStream, DuplexStream, tokio::task::JoinHandle<(Ending, Seen)>) {
+fn between(
+    idle: Duration,
+    room: usize,
+) -> (DuplexStream, DuplexStream, tokio::task::JoinHandle<(Ending, Seen)>) {
     let (client, mut near) = duplex(room);
     let (endpoint, mut far) = duplex(room);
     let task = tokio::spawn(async move {
