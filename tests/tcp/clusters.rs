@@ -45,13 +45,16 @@ async fn endpoints_that_fail_are_ejected() {
     let tidegate = passing("{ cluster: c }", &[cluster("c", &[good.addr(), bad.addr()], outlier)]).await;
     let mut lost = 0;
     for _ in 0..30 {
-        // A reset after it has opened is told to nobody but the client.
+        // A reset that comes while the connection opens is a failure to connect, and another endpoint
+        // is asked. One that comes after is told to nobody but the client.
         lost += usize::from(who(tidegate.addr("bytes")).await != "good");
     }
-    assert!((1..=4).contains(&lost), "{lost} connections met the bad one");
+    eprintln!("{lost} of 30 connections met an endpoint that resets, until it was ejected");
+    assert!(lost <= 4, "{lost}");
     let ejected = tidegate.metric("tidegate_outlier_ejections_total", &["cluster=\"c\""]).await;
     assert_eq!(ejected, 1.0);
-    assert!(tidegate.access_log().iter().any(|line| line["flags"] == "UC"));
+    let told = tidegate.access_log().iter().filter(|line| line["flags"] == "UC").count();
+    assert_eq!(told, lost);
 }
 
 #[tokio::test]

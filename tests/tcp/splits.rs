@@ -40,7 +40,7 @@ async fn each_address_has_its_variant_and_the_weights_hold() {
         if cluster.contains("\"down\"") { Ok(()) } else { Err(cluster) }
     })
     .await;
-    for host in 1..=10 {
+    for host in 1..=40 {
         assert_eq!(ask(host).await, "control");
     }
     let shifted = ["variant=\"control\"", "reason=\"shifted\""];
