@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | a connection opens | [`door`] | HTTP/1.1 or h2c; a header deadline; malformed requests counted |
 //! | HTTP/2 | `http2` | our own accept loop and sessions: deadlines, floods, memory |
+//! | it is a TLS one | `secure` | the handshake; who the client is |
 //! | either is one too many | `limits` | 503 and `retry-after`, before anything is spent on it |
 //! | `request_filter` | [`accept`] | snapshot, validity, route, filters, variant; redirects and fixed answers end here |
 //! | `upstream_peer`, `fail_to_connect` | [`connect`] | pick an endpoint; on failure another |
@@ -40,6 +41,7 @@ mod mirror;
 mod outcome;
 pub mod respond;
 mod retry;
+mod secure;
 pub mod tap;
 mod tcp;
 mod variant;
@@ -63,6 +65,7 @@ use crate::config::boot::Bounds;
 use crate::control::ready::Ready;
 use crate::observe::metrics::{Counter, Downstream, Metrics};
 use crate::snapshot::Cell;
+use crate::tls::Terminator;
 
 use self::ctx::RequestCtx;
 use self::limits::Limits;
@@ -93,6 +96,8 @@ pub struct Listener {
     pub(crate) http2: http2::Counters,
     /// Whether TRACE is passed on.
     pub(crate) allow_trace: bool,
+    /// Ends TLS.
+    pub(crate) tls: Option<Arc<Terminator>>,
     /// Requests that were refused before routing, by reason.
     pub(crate) invalid: Invalid,
 }
@@ -116,7 +121,12 @@ pub(crate) struct Invalid {
 
 impl Listener {
     /// Resolves the metrics of a listener.
-    pub fn new(boot: &Boot, config: &crate::config::boot::Listener, metrics: &Metrics) -> Self {
+    pub fn new(
+        boot: &Boot,
+        config: &crate::config::boot::Listener,
+        tls: Option<Arc<Terminator>>,
+        metrics: &Metrics,
+    ) -> Self {
         let name = config.name.to_string();
         let bounds = boot.bounds_of(config);
         let limits = Limits::new(&bounds, &name, metrics);
@@ -139,6 +149,7 @@ impl Listener {
             proxy_protocol: config.proxy_protocol.clone(),
             tcp: config.tcp.is_some(),
             downstream: metrics.downstream(&name),
+            tls,
             name,
         }
     }

@@ -23,6 +23,7 @@ pub mod series;
 pub mod split;
 pub mod tcp;
 mod text;
+mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ use self::route::Routes;
 use self::series::Family;
 use self::tcp::Tcp;
 use self::text::Text;
+use self::tls::Tls;
 
 pub use self::breaker::Bound;
 pub use self::health::HealthMetrics;
@@ -49,6 +51,7 @@ pub use self::scrape::{ClusterSample, EndpointSample, EndpointState, Scrape, Sou
 pub use self::series::Counter;
 pub use self::split::{RatioSample, SplitSample, VariantSample};
 pub use self::tcp::{Downstream, Upstream};
+pub use self::tls::TlsMetrics;
 
 /// Every family.
 pub struct Metrics {
@@ -72,6 +75,7 @@ pub struct Metrics {
     rejected: Family,
     failover: Family,
     tcp: Tcp,
+    tls: Tls,
 }
 
 /// What a request adds to for its cluster.
@@ -152,6 +156,7 @@ impl Metrics {
             rejected: breaker::family(),
             failover: failover::family(),
             tcp: Tcp::new(&registry)?,
+            tls: Tls::default(),
             registry,
         };
         metrics.start()?;
@@ -266,6 +271,7 @@ impl Metrics {
             family.render(&mut text);
         }
         self.tcp.render(&mut text);
+        self.tls.render(&mut text);
         scrape.render(&mut text);
         text.into_bytes()
     }

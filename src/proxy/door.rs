@@ -18,12 +18,13 @@ use pingora::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use tokio::time::timeout;
 
+use crate::config::boot::Bounds;
 use crate::observe::Flag;
 use crate::observe::access::Record;
 use crate::proxy::link::Link;
 use crate::proxy::metered::Metered;
 use crate::proxy::tap::{Ending, HEADER_DEADLINE, Note, Tap};
-use crate::proxy::{Proxy, announced, http2, link, tcp};
+use crate::proxy::{Listener, Proxy, announced, http2, link, tcp};
 
 /// How long a new connection may stay silent.
 const FIRST_BYTE: Duration = Duration::from_secs(60);
@@ -48,6 +49,11 @@ impl Door {
     /// Puts a proxy behind a door.
     pub fn new(conf: &Arc<ServerConf>, proxy: Proxy) -> Self {
         Self { http: Arc::new(http_proxy(conf, proxy.clone())), proxy }
+    }
+
+    /// The bounds of the listener that a connection came through.
+    pub(super) fn bounds(&self, link: &Link) -> &Bounds {
+        &self.proxy.listeners[link.listener].bounds
     }
 
     /// What the socket says of a connection.
@@ -90,6 +96,11 @@ impl Door {
         Ok(&start == b"PRI")
     }
 
+    async fn serve_http2(&self, stream: Stream, link: Link, shutdown: &ShutdownWatch) {
+        let link = Arc::new(link);
+        http2::Server { http: &self.http, proxy: &self.proxy, link: &link, shutdown }.serve(stream).await;
+    }
+
     /// Serves an HTTP/1 connection, request by request.
     async fn serve_http1(&self, stream: Stream, link: Arc<Link>, shutdown: &ShutdownWatch) {
         let note = Arc::new(Note::new());
@@ -112,7 +123,7 @@ impl Door {
     }
 
     /// Counts and logs a request that never reached a phase of the proxy.
-    fn refused(&self, ending: Ending, link: &Link) {
+    pub(super) fn refused(&self, ending: Ending, link: &Link) {
         let listener = &self.proxy.listeners[link.listener];
         let (counter, status, flag) = match ending {
             Ending::Idle => return,
@@ -148,6 +159,7 @@ impl Door {
             request_id: b"",
             user_agent: b"",
             generation: snapshot.generation,
+            tls: link.tls_record(),
         });
     }
 }
@@ -166,25 +178,31 @@ impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let _open = Open::new(&self.proxy.connections);
         let link = self.link(&stream);
-        let listener = &self.proxy.listeners[link.listener];
-        let Some(_place) = listener.limits.connection() else {
-            if !listener.tcp {
-                listener.limits.turn_away(stream).await;
+        let Listener { limits, tls, tcp, downstream, .. } = &self.proxy.listeners[link.listener];
+        let Some(_place) = limits.connection() else {
+            // In TLS it could only be told after the work that is to be saved, and in bytes not at all.
+            if tls.is_none() && !tcp {
+                limits.turn_away(stream).await;
             }
             return None;
         };
-        let mut stream: Stream = Box::new(Metered::new(stream, &listener.downstream));
-        let link = self.announced(&mut stream, link).await?;
-        if listener.tcp {
+        let mut stream: Stream = Box::new(Metered::new(stream, downstream));
+        let mut link = self.announced(&mut stream, link).await?;
+        if *tcp {
             self.pass(stream, &link).await;
             return None;
         }
-        match Self::speaks_http2(&mut stream).await {
-            Ok(true) => {
-                let link = Arc::new(link);
-                let server = http2::Server { http: &self.http, proxy: &self.proxy, link: &link, shutdown };
-                server.serve(stream).await;
+        if let Some(tls) = tls {
+            let (secured, http2) = self.secure(tls, stream, &mut link).await?;
+            if http2 {
+                self.serve_http2(secured, link, shutdown).await;
+            } else {
+                self.serve_http1(secured, Arc::new(link), shutdown).await;
             }
+            return None;
+        }
+        match Self::speaks_http2(&mut stream).await {
+            Ok(true) => self.serve_http2(stream, link, shutdown).await,
             Ok(false) => self.serve_http1(stream, Arc::new(link), shutdown).await,
             Err(ending) => self.refused(ending, &link),
         }

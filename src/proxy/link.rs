@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
+use crate::observe::access::TlsRecord;
 use crate::proxy_protocol::Header;
+
+pub(crate) use crate::tls::Identity;
 
 tokio::task_local! {
     static LINK: Arc<Link>;
@@ -42,17 +45,6 @@ pub(crate) struct Secure {
     pub(crate) sni: Option<Box<str>>,
     /// Who the client is, by a certificate that was verified.
     pub(crate) identity: Option<Identity>,
-}
-
-/// Who a client is, by its certificate.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Identity {
-    /// The first URI that begins with `spiffe://`.
-    pub(crate) spiffe: Option<Box<str>>,
-    /// As RFC 2253 writes it.
-    pub(crate) subject: Box<str>,
-    /// SHA-256 of the certificate, in hex.
-    pub(crate) hash: Box<str>,
 }
 
 /// Serves something of this connection.
@@ -93,6 +85,12 @@ impl Link {
     /// The client's address without its port.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         self.client.map(|address| address.ip())
+    }
+
+    /// What the log says of TLS.
+    pub(crate) fn tls_record(&self) -> Option<TlsRecord<'_>> {
+        let secure = self.secure.as_ref()?;
+        Some(TlsRecord { version: secure.version, sni: secure.sni.as_deref().unwrap_or_default() })
     }
 
     /// `http` or `https`.

@@ -131,5 +131,6 @@ fn blank(time: SystemTime, generation: u64) -> access::Record<'static> {
         request_id: b"",
         user_agent: b"",
         generation,
+        tls: None,
     }
 }
