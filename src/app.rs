@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use pingora::listeners::ListenerConfig;
+use pingora::listeners::{ListenerConfig, TcpSocketOptions};
 use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
@@ -38,6 +38,7 @@ use pingora::services::listening::Service;
 use tracing::{error, info};
 
 use crate::admin;
+use crate::cluster::announce::keepalive;
 use crate::config::{Boot, Config, Problem, load};
 use crate::consul;
 use crate::control::fleet::Heard;
@@ -145,9 +146,10 @@ impl Builder {
     pub fn warnings(&self) -> Vec<Problem> {
         let Ok((config, ..)) = self.load() else { return Vec::new() };
         let Ok(snapshot) = self.snapshot() else { return Vec::new() };
+        let takes_http = config.boot.listeners.iter().any(|listener| listener.tcp.is_none());
         let mut warnings = tls::warnings(&config.boot);
         let name = |index: usize| &snapshot.table.routes[index].name;
-        if snapshot.table.routes.is_empty() {
+        if snapshot.table.routes.is_empty() && takes_http {
             let none = Problem::new("routes", "there is no route, so every request is answered 404");
             warnings.push(none);
             return warnings;
@@ -274,7 +276,10 @@ impl Builder {
         let proxy = Proxy::new(cell.clone(), ready.clone(), listeners);
         let mut door = Service::new("proxy".into(), Door::new(&server.configuration, proxy.clone()));
         for listener in &boot.listeners {
-            let socket = ListenerConfig::tcp(listener.address.to_string());
+            let mut socket = ListenerConfig::tcp(listener.address.to_string());
+            if listener.tcp.is_some() {
+                socket = socket.tcp_socket_options(passed_through());
+            }
             door.add_listener(socket.l4_buffer(L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER)));
         }
         server.add_service(door).add_dependency(&bootstrap);
@@ -327,9 +332,18 @@ impl Builder {
 
     fn surroundings(&self, boot: &Boot) -> Result<Surroundings, StartError> {
         let listeners = boot.listeners.iter().map(|l| l.name.to_string()).collect();
-        let metrics = Arc::new(Metrics::new()?);
-        Ok(Surroundings { metrics, filters: self.filters.clone(), listeners, mirrors: Arc::default() })
+        let tcp = boot.listeners.iter().map(|l| l.tcp.clone()).collect();
+        let (metrics, filters) = (Arc::new(Metrics::new()?), self.filters.clone());
+        Ok(Surroundings { metrics, filters, listeners, tcp, mirrors: Arc::default() })
     }
+}
+
+/// The sockets of clients whose bytes are passed through: they may be silent for long, so a host that
+/// is gone without a word is looked for.
+fn passed_through() -> TcpSocketOptions {
+    let mut options = TcpSocketOptions::default();
+    options.tcp_keepalive = Some(keepalive());
+    options
 }
 
 /// What Pingora is told of the boot config. Its own retry loop is bounded by ours; see

@@ -3,6 +3,7 @@
 //! Compiled once per change of its own config or members; every other snapshot shares it by `Arc`,
 //! so that a change of one cluster among thousands costs one.
 
+pub mod announce;
 mod identity;
 pub mod peer;
 
@@ -111,7 +112,15 @@ impl Cluster {
             metrics: metrics.outlier(name.as_str(), Reason::ALL.map(Reason::as_str)),
         });
         let connect = config.connect_timeout.map_or(CONNECT_TIMEOUT, |span| span.0);
-        let peers = listed.iter().map(|m| transport.peer(m.address, connect)).collect();
+        let peer = |m: &Member| {
+            let mut peer = transport.peer(m.address, connect);
+            if let Some(version) = config.proxy_protocol {
+                // Each request names its client over this.
+                announce::local(&mut peer, version);
+            }
+            peer
+        };
+        let peers = listed.iter().map(peer).collect();
         let breaker = Breaker::from(&config.circuit_breaker);
         let policy = config.load_balancing.policy;
         let balancer = |endpoints: Arc<[Endpoint]>| {
@@ -199,6 +208,11 @@ impl Cluster {
         // A try of nobody makes it a second one, which takes no turn from the requests'.
         let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
         self.pick_in(mode, key, &[nobody], &mut fastrand::Rng::with_seed(0))
+    }
+
+    /// How long a connection to an endpoint may take to open.
+    pub fn connect_timeout(&self) -> Duration {
+        self.config.connect_timeout.map_or(CONNECT_TIMEOUT, |span| span.0)
     }
 
     /// The prepared peer of an endpoint, by its index.

@@ -76,7 +76,7 @@
 //! | edges | [`proxy`], [`admin`] | requests; operators |
 //! | change | [`control`], [`consul`], [`tls`], the sources in [`discovery`], [`outlier::service`], the probes in [`health`] | what moves the world |
 //! | compiled | [`snapshot`], [`cluster`] | what requests read |
-//! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], [`grpc`], [`retry`], [`outlier`], [`priority`], the rules in [`discovery`] and [`health`] | pure |
+//! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], [`grpc`], [`retry`], [`outlier`], [`priority`], [`proxy_protocol`], [`client_hello`], the rules in [`discovery`] and [`health`] | pure |
 //! | ground | [`config`], [`observe`], [`state_file`] | what operators write; what they see; what lasts |
 //!
 //! # The laws
@@ -102,6 +102,7 @@ pub mod admin;
 pub mod app;
 pub mod balance;
 pub mod cli;
+pub mod client_hello;
 pub mod cluster;
 pub mod config;
 pub mod consul;
@@ -115,6 +116,7 @@ pub mod observe;
 pub mod outlier;
 pub mod priority;
 pub mod proxy;
+pub mod proxy_protocol;
 pub mod retry;
 pub mod route;
 pub mod snapshot;

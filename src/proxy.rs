@@ -25,6 +25,7 @@
 //! [`ctx::RequestCtx`], and nowhere else.
 
 pub mod accept;
+mod announced;
 pub mod authority;
 pub mod connect;
 pub mod ctx;
@@ -39,14 +40,16 @@ pub(crate) mod http1;
 mod http2;
 mod limits;
 mod linger;
-mod lost;
 pub(crate) mod link;
+mod lost;
+mod metered;
 mod mirror;
 mod outcome;
 pub mod respond;
 mod retry;
 mod secure;
 pub mod tap;
+mod tcp;
 mod variant;
 
 use std::os::fd::RawFd;
@@ -68,7 +71,7 @@ use prometheus::IntGauge;
 use crate::config::Boot;
 use crate::config::boot::Bounds;
 use crate::control::ready::Ready;
-use crate::observe::metrics::{Counter, Metrics};
+use crate::observe::metrics::{Counter, Downstream, Metrics};
 use crate::snapshot::Cell;
 use crate::tls::Terminator;
 
@@ -93,6 +96,11 @@ pub struct Listener {
     in_flight: IntGauge,
     pub(crate) limits: Limits,
     pub(crate) bounds: Bounds,
+    /// Who must begin with a PROXY header.
+    pub(crate) proxy_protocol: Option<crate::config::boot::ProxyProtocol>,
+    /// Whether it passes connections on as bytes.
+    pub(crate) tcp: bool,
+    pub(crate) downstream: Downstream,
     pub(crate) http2: http2::Counters,
     /// Whether TRACE is passed on.
     pub(crate) allow_trace: bool,
@@ -179,9 +187,16 @@ impl Listener {
             late,
             address: config.address,
             allow_trace: config.allow_trace,
+            proxy_protocol: config.proxy_protocol.clone(),
+            tcp: config.tcp.is_some(),
+            downstream: metrics.downstream(&name),
             tls,
             name,
         }
+    }
+
+    fn in_flight(&self) -> i64 {
+        if self.tcp { self.downstream.active.get() } else { self.in_flight.get() }
     }
 
     fn takes(&self, local: std::net::SocketAddr) -> bool {
@@ -198,9 +213,9 @@ impl Proxy {
         Self { cell, ready, listeners: listeners.into(), connections: Arc::default() }
     }
 
-    /// Requests in flight, on all listeners.
+    /// Requests in flight and connections that are passed through, on all listeners.
     pub fn in_flight(&self) -> i64 {
-        self.listeners.iter().map(|listener| listener.in_flight.get()).sum()
+        self.listeners.iter().map(Listener::in_flight).sum()
     }
 
     /// Open connections from clients, on all listeners.
@@ -247,12 +262,15 @@ impl ProxyHttp for Proxy {
     async fn connected_to_upstream(
         &self,
         _session: &mut Session,
-        _reused: bool,
+        reused: bool,
         _peer: &HttpPeer,
         _fd: RawFd,
         digest: Option<&Digest>,
-        _ctx: &mut RequestCtx,
+        ctx: &mut RequestCtx,
     ) -> Result<()> {
+        if let Some(cluster) = ctx.cluster().filter(|_| !reused) {
+            cluster.metrics.upstream.connections.inc();
+        }
         connect::connected(digest)
     }
 

@@ -11,6 +11,7 @@ pub mod explain;
 pub mod mirror;
 pub mod splits;
 pub mod table;
+pub mod tcp;
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -35,6 +35,8 @@ const LAYERS: &[&[&str]] = &[
         "health",
         "outlier",
         "priority",
+        "proxy_protocol",
+        "client_hello",
         "discovery",
     ],
     &["config", "observe", "state_file"],

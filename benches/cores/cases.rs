@@ -221,6 +221,7 @@ impl World {
             metrics: Arc::new(Metrics::new().expect("a registry")),
             filters: tidegate::filter::Registry::default(),
             listeners: vec!["http".into()],
+            tcp: vec![],
             mirrors: Arc::default(),
         };
         let plan = Plan::new(live.clone(), &around).expect("the config is right");

@@ -6,7 +6,8 @@
 //!
 //! Pingora does not say either when the sockets are open, and the admin API may be up before them.
 //! So that "ready" holds what it says, [`wait_open`] connects to each listener once; the connection
-//! is closed without a byte.
+//! is closed without a byte. One that passes bytes on would pass that on too, so for those the kernel's
+//! list of sockets is read.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -56,13 +57,15 @@ pub(super) fn check(boot: &Boot) -> Result<(), BindError> {
 
 /// Keeps `ready` closed until every listener takes connections. Looks from a thread of its own.
 pub(super) fn wait_open(boot: &Boot, ready: &Arc<Ready>) -> io::Result<()> {
-    let addresses: Vec<_> = boot.listeners.iter().flat_map(|l| reachable(l.address)).collect();
+    let addresses: Vec<_> =
+        boot.listeners.iter().flat_map(|l| Some((reachable(l.address)?, l.tcp.is_some()))).collect();
     ready.close();
     let opened = ready.clone();
     let thread = thread::Builder::new().name("listeners".into());
     let spawned = thread.spawn(move || {
-        for address in addresses {
-            let is_open = || TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok();
+        for (address, quietly) in addresses {
+            let connects = || TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok();
+            let is_open = || if quietly { listed(address).unwrap_or_else(connects) } else { connects() };
             for _ in 0..LOOKS {
                 if is_open() {
                     break;
@@ -73,6 +76,20 @@ pub(super) fn wait_open(boot: &Boot, ready: &Arc<Ready>) -> io::Result<()> {
         opened.open();
     });
     spawned.map(drop)
+}
+
+/// Whether the kernel lists a socket that listens on this port. (Nobody else has it: see [`check`].)
+/// None: there is no list.
+fn listed(address: SocketAddr) -> Option<bool> {
+    let lists = ["/proc/net/tcp", "/proc/net/tcp6"].map(std::fs::read_to_string);
+    let mut lines = lists.iter().flatten().flat_map(|list| list.lines()).peekable();
+    lines.peek()?;
+    // `sl local_address rem_address st`, in hex; 0A is LISTEN.
+    let port = format!(":{:04X}", address.port());
+    Some(lines.any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        fields.next().is_some_and(|local| local.ends_with(&port)) && fields.nth(1) == Some("0A")
+    }))
 }
 
 /// Where a socket with this address can be connected to. `[::]` may be without IPv4 or without
@@ -89,6 +106,15 @@ fn reachable(address: SocketAddr) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernel_lists_who_listens() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        assert_eq!(listed(address), Some(true));
+        drop(taken);
+        assert_eq!(listed(address), Some(false));
+    }
 
     #[test]
     fn a_taken_port_is_named() {

@@ -107,7 +107,8 @@ mod tests {
         live.clusters.insert("fixed".parse().unwrap(), fixed);
         let metrics = Arc::new(Metrics::new().unwrap());
         let mirrors = Arc::default();
-        let around = Surroundings { metrics, filters: Registry::default(), listeners: Vec::new(), mirrors };
+        let (listeners, tcp) = (Vec::new(), Vec::new());
+        let around = Surroundings { metrics, filters: Registry::default(), listeners, tcp, mirrors };
         Plan::new(live.into(), &around).unwrap()
     }
 

@@ -158,7 +158,8 @@ mod tests {
     fn reader(file: &Path) -> Reader {
         let metrics = Arc::new(Metrics::new().unwrap());
         let mirrors = Arc::default();
-        let around = Surroundings { metrics, filters: Registry::default(), listeners: Vec::new(), mirrors };
+        let (listeners, tcp) = (Vec::new(), Vec::new());
+        let around = Surroundings { metrics, filters: Registry::default(), listeners, tcp, mirrors };
         let nothing = Snapshot::empty(Table::empty(&around), Arc::default());
         Reader::new(Some(file.to_owned()), Arc::new(around), Arc::new(Cell::new(nothing)))
     }

@@ -27,7 +27,7 @@ use pingora::{Error, ErrorType, Result};
 use pingora_load_balancing::health_check::HealthCheck;
 use pingora_load_balancing::{Backend, Extensions};
 
-use crate::cluster::{Transport, peer};
+use crate::cluster::{Transport, announce, peer};
 use crate::config::live::{self, Protocol};
 
 /// Who the probes say they are.
@@ -150,6 +150,9 @@ fn peer(target: &Backend, check: &live::HealthCheck, way: &Transport, host: Opti
     peer.options.idle_timeout = Some(IDLE);
     // Who wants a new connection each time must not find one that another check has kept.
     peer.group_key ^= u64::from(check.reuse_connection);
+    if let Some(version) = check.announce {
+        announce::local(&mut peer, version);
+    }
     peer
 }
 

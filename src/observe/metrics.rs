@@ -21,6 +21,7 @@ pub mod route;
 pub mod scrape;
 pub mod series;
 pub mod split;
+pub mod tcp;
 mod text;
 mod tls;
 
@@ -36,6 +37,7 @@ use self::mirror::Mirrors;
 use self::outlier::Outliers;
 use self::route::Routes;
 use self::series::Family;
+use self::tcp::Tcp;
 use self::text::Text;
 use self::tls::Tls;
 
@@ -48,6 +50,7 @@ pub use self::route::RouteMetrics;
 pub use self::scrape::{ClusterSample, EndpointSample, EndpointState, Scrape, SourceSample};
 pub use self::series::Counter;
 pub use self::split::{RatioSample, SplitSample, VariantSample};
+pub use self::tcp::{Downstream, Upstream};
 pub use self::tls::TlsMetrics;
 
 /// Every family.
@@ -66,13 +69,13 @@ pub struct Metrics {
     http2_ended: Family,
     retries: Family,
     panic: Family,
-    connect_failures: Family,
     assignments: Family,
     outliers: Outliers,
     health_checks: Family,
     crossings: Family,
     rejected: Family,
     failover: Family,
+    tcp: Tcp,
     tls: Tls,
 }
 
@@ -89,8 +92,8 @@ pub struct ClusterMetrics {
     pub rejected: Rejected,
     /// Picks in panic mode: under half of the endpoints were available, so all were used.
     pub panic: Counter,
-    /// Connections to endpoints that could not be opened.
-    pub connect_failures: Counter,
+    /// Connections to its endpoints.
+    pub upstream: Upstream,
 }
 
 // === impl Metrics ===
@@ -152,17 +155,13 @@ impl Metrics {
                 "Picks while under half of a cluster's endpoints were available, so that all were used.",
                 &["cluster"],
             ),
-            connect_failures: Family::new(
-                "tidegate_upstream_connect_failures_total",
-                "Connections to endpoints that could not be opened.",
-                &["cluster"],
-            ),
             assignments: split::assignments(),
             outliers: Outliers::default(),
             health_checks: health::checks(),
             crossings: split::crossings(),
             rejected: breaker::family(),
             failover: failover::family(),
+            tcp: Tcp::new(&registry)?,
             tls: Tls::default(),
             registry,
         };
@@ -195,7 +194,7 @@ impl Metrics {
             retry_budget: self.retries.counter(&[name, "budget"]),
             rejected: self.rejected(name),
             panic: self.panic.counter(&[name]),
-            connect_failures: self.connect_failures.counter(&[name]),
+            upstream: self.upstream(name),
         }
     }
 
@@ -253,13 +252,14 @@ impl Metrics {
     pub fn sweep(&self) {
         self.routes.sweep();
         self.mirrors.sweep();
-        for family in [&self.retries, &self.panic, &self.connect_failures, &self.rejected] {
+        for family in [&self.retries, &self.panic, &self.rejected] {
             family.sweep();
         }
         for family in [&self.assignments, &self.crossings, &self.health_checks, &self.failover] {
             family.sweep();
         }
         self.outliers.families().for_each(Family::sweep);
+        self.tcp.sweep();
     }
 
     /// Everything in the Prometheus text format (version 0.0.4). `scrape` brings the facts that are
@@ -272,7 +272,7 @@ impl Metrics {
         let mut text = Text::new(out);
         self.routes.render(&mut text);
         self.mirrors.render(&mut text);
-        for family in [&self.reloads, &self.invalid, &self.retries, &self.panic, &self.connect_failures] {
+        for family in [&self.reloads, &self.invalid, &self.retries, &self.panic] {
             family.render(&mut text);
         }
         self.turned_away.render(&mut text);
@@ -283,6 +283,7 @@ impl Metrics {
         for family in [&self.health_checks, &self.rejected, &self.failover].into_iter().chain(split) {
             family.render(&mut text);
         }
+        self.tcp.render(&mut text);
         self.tls.render(&mut text);
         scrape.render(&mut text);
         text.into_bytes()

@@ -14,12 +14,13 @@ use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_proxy::Session;
 
 use crate::balance::Choice;
-use crate::cluster::{Transport, peer};
+use crate::cluster::{Transport, announce, peer};
 use crate::config::live::Protocol;
 use crate::endpoint::{self, Lease};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
 use crate::proxy::{outcome, retry, variant};
+use crate::proxy_protocol::Header;
 use crate::retry::Failure;
 use crate::snapshot::Snapshot;
 use crate::snapshot::table::Forward;
@@ -33,7 +34,7 @@ const PROMPT_BODY: u64 = 64 * 1024;
 const UNUSABLE: ErrorType = ErrorType::Custom("UnusableConnection");
 
 /// How often an endpoint is looked for that did not fill up meanwhile.
-const ROUNDS: usize = 8;
+pub(super) const ROUNDS: usize = 8;
 
 /// Picks an endpoint and prepares its peer.
 pub(crate) async fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
@@ -65,6 +66,9 @@ pub(crate) async fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<
         if cluster.transport.by_host() {
             name(&mut peer, &cluster.transport, forward, &ctx.host);
         }
+    }
+    if let Some(version) = cluster.config.proxy_protocol {
+        announce::client(&mut peer, version, &announced(ctx), fastrand::u64(..));
     }
     let endpoint = &cluster.endpoints[choice.index];
     ctx.lease = Some(lease.unwrap_or_else(|| endpoint.state.lease()));
@@ -114,6 +118,11 @@ pub(super) fn connected(digest: Option<&Digest>) -> Result<()> {
     }
 }
 
+/// What the PROXY header to an endpoint says of the connection that the request came on.
+fn announced(ctx: &RequestCtx) -> Header {
+    ctx.link.as_deref().map_or(Header::Local, |link| Header::of(link.client, link.local))
+}
+
 /// Picks for the first try.
 ///
 /// Where the requests of an endpoint are limited, a place is only ours if the count says so after we
@@ -138,7 +147,7 @@ pub(crate) fn failed(session: &Session, ctx: &mut RequestCtx, mut error: Box<Err
         lease.state().connect_failed();
     }
     if let Some(cluster) = ctx.cluster() {
-        cluster.metrics.connect_failures.inc();
+        cluster.metrics.upstream.failures.inc();
     }
     outcome::failed(ctx, endpoint::Failure::Connect);
     ctx.flag = Some(Flag::UF);

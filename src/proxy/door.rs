@@ -24,7 +24,8 @@ use crate::proxy::http1::refusal::LATE_HEADER;
 use crate::proxy::http1::refuse;
 use crate::proxy::link::Link;
 use crate::proxy::lost::{self, Lost};
-use crate::proxy::{Listener, Proxy, http1, http2};
+use crate::proxy::metered::Metered;
+use crate::proxy::{Listener, Proxy, announced, http1, http2, tcp};
 
 /// How long idle HTTP/1.1 connections stay open when the process begins to drain. Closing them at
 /// once would cut the requests that are on their way; so each of those is answered, with
@@ -75,16 +76,36 @@ impl Door {
         let digest = stream.get_socket_digest();
         let local = digest.as_deref().and_then(|d| d.local_addr()?.as_inet().copied());
         let client = digest.as_deref().and_then(|d| d.peer_addr()?.as_inet().copied());
-        Link::new(self.proxy.listener(local), client)
+        Link::new(self.proxy.listener(local), client).at(local)
+    }
+
+    /// Reads the PROXY header of a connection that must begin with one. None: it is closed.
+    async fn announced(&self, stream: &mut Stream, link: Link) -> Option<Link> {
+        let listener = &self.proxy.listeners[link.listener];
+        if !announced::due(listener.proxy_protocol.as_ref(), &link) {
+            return Some(link);
+        }
+        match announced::read(stream, listener.bounds.handshake_timeout).await {
+            Ok(header) => Some(link.told(&header)),
+            Err(ending) => {
+                if let Some(reason) = ending.reason() {
+                    listener.downstream.headers[reason].inc();
+                }
+                None
+            }
+        }
+    }
+
+    /// Passes a connection through, and logs it when it is over.
+    async fn pass(&self, stream: Stream, link: &Link) {
+        let listener = &self.proxy.listeners[link.listener];
+        let record = tcp::serve(self.proxy.cell.load(), listener, link, stream).await;
+        record.write(&self.proxy.cell.load(), &listener.name, link);
     }
 
     /// Whether the connection speaks HTTP/2, or how it ended before that could be said.
     /// `start` is left with its first bytes.
-    async fn speaks_http2(
-        stream: &mut Stream,
-        bounds: &Bounds,
-        start: &mut [u8; 3],
-    ) -> Result<bool, Ending> {
+    async fn speaks_http2(stream: &mut Stream, bounds: &Bounds, start: &mut [u8; 3]) -> Result<bool, Ending> {
         match peek(stream, &mut start[..1], bounds.idle_timeout).await {
             Err(Ending::TimedOut) => return Err(Ending::Idle),
             Err(_) => return Err(Ending::Closed),
@@ -118,12 +139,7 @@ impl Door {
     }
 
     fn http1<'a>(&'a self, shutdown: &'a ShutdownWatch) -> http1::Server<'a> {
-        http1::Server {
-            http: &self.http,
-            proxy: &self.proxy,
-            shutdown,
-            closing: self.closing.subscribe(),
-        }
+        http1::Server { http: &self.http, proxy: &self.proxy, shutdown, closing: self.closing.subscribe() }
     }
 }
 
@@ -138,18 +154,24 @@ async fn peek(stream: &mut Stream, bytes: &mut [u8], deadline: Duration) -> Resu
 
 #[async_trait]
 impl ServerApp for Door {
-    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let _open = Open::new(&self.proxy.connections);
-        let mut link = self.link(&stream);
-        let Listener { limits, tls, bounds, .. } = &self.proxy.listeners[link.listener];
+        let link = self.link(&stream);
+        let Listener { limits, tls, tcp, bounds, downstream, .. } = &self.proxy.listeners[link.listener];
         let Some(_place) = limits.connection() else {
-            // In TLS it could only be told after the work that is to be saved.
-            if tls.is_none() {
+            // In TLS it could only be told after the work that is to be saved, and in bytes not at all.
+            if tls.is_none() && !tcp {
                 // Boxed, so that all other connections have no room for it.
                 Box::pin(limits.turn_away(stream)).await;
             }
             return None;
         };
+        let mut stream: Stream = Box::new(Metered::new(stream, downstream));
+        let mut link = self.announced(&mut stream, link).await?;
+        if *tcp {
+            Box::pin(self.pass(stream, &link)).await;
+            return None;
+        }
         if let Some(tls) = tls {
             let (secured, http2) = Box::pin(self.secure(tls, stream, &mut link)).await?;
             if http2 {

@@ -12,6 +12,8 @@
 //! cluster must not be poured over the next. And only the named cluster's own list counts, not those of
 //! the clusters in it: the whole order stands in one place.
 
+use std::net::SocketAddr;
+
 use pingora_proxy::Session;
 
 use crate::balance::{Choice, Mode};
@@ -22,6 +24,22 @@ use crate::proxy::variant::key;
 use crate::snapshot::Snapshot;
 use crate::snapshot::table::Fallback;
 
+/// What a pick needs to know of a request, or of a connection that is passed through.
+pub(super) struct Seek<'a, K> {
+    /// The cluster that the route or the variant names.
+    pub(super) home: usize,
+    /// The one in use.
+    pub(super) current: Option<usize>,
+    /// Tries so far.
+    pub(super) attempts: u32,
+    /// Endpoints that failed.
+    pub(super) tried: &'a [SocketAddr],
+    /// Whether one of them may be asked again if nobody else is left.
+    pub(super) stale: bool,
+    /// Its key, for a cluster.
+    pub(super) key: K,
+}
+
 /// Picks for the next try, and turns to the cluster that was picked from.
 pub(super) fn pick(
     session: &Session,
@@ -29,11 +47,12 @@ pub(super) fn pick(
     snapshot: &Snapshot,
     rng: &mut fastrand::Rng,
 ) -> Option<Choice> {
-    let home = ctx.home()?;
-    match snapshot.table.fallbacks(home) {
-        [] => within(session, ctx, snapshot.clusters.get(home)?, Mode::Usual, rng),
-        fallbacks => spill(session, ctx, snapshot, (home, fallbacks), rng),
-    }
+    let (choice, cluster) = {
+        let mut seek = of_request(session, ctx)?;
+        (seek.pick(snapshot, rng), seek.current)
+    };
+    ctx.cluster = cluster;
+    choice
 }
 
 /// Picks in the cluster in use and no other.
@@ -43,78 +62,106 @@ pub(super) fn stay(
     snapshot: &Snapshot,
     rng: &mut fastrand::Rng,
 ) -> Option<Choice> {
-    let alone = snapshot.table.fallbacks(ctx.home()?).is_empty();
+    let seek = of_request(session, ctx)?;
+    let alone = snapshot.table.fallbacks(seek.home).is_empty();
     let mode = if alone { Mode::Usual } else { Mode::Available };
-    within(session, ctx, ctx.cluster()?, mode, rng)
+    seek.within(ctx.cluster()?, mode, rng)
 }
 
-fn spill(
-    session: &Session,
-    ctx: &mut RequestCtx,
-    snapshot: &Snapshot,
-    (home, fallbacks): (usize, &[Fallback]),
-    rng: &mut fastrand::Rng,
-) -> Option<Choice> {
-    let places = 0..fallbacks.len().min(PLACES - 1) + 1;
-    let index = |place: usize| place.checked_sub(1).map_or(home, |at| fallbacks[at].cluster);
-    let cluster = |place: usize| &*snapshot.clusters[index(place)];
-    let mut scores = [0.0; PLACES];
-    let mut total = 0.0;
-    for place in places.clone() {
-        scores[place] = cluster(place).score(rng);
-        total += scores[place];
-        if total >= 1.0 {
-            // Nothing is left for those that follow.
-            break;
+fn of_request<'a>(
+    session: &'a Session,
+    ctx: &'a RequestCtx,
+) -> Option<Seek<'a, impl Fn(&Cluster) -> Option<u64>>> {
+    Some(Seek {
+        home: ctx.home()?,
+        current: ctx.cluster,
+        attempts: ctx.attempts,
+        tried: &ctx.tried,
+        stale: ctx.stale_connection,
+        key: |cluster: &Cluster| key(session, ctx, cluster),
+    })
+}
+
+// === impl Seek ===
+
+impl<K: Fn(&Cluster) -> Option<u64>> Seek<'_, K> {
+    /// Picks for the next try, and turns to the cluster that was picked from.
+    pub(super) fn pick(&mut self, snapshot: &Snapshot, rng: &mut fastrand::Rng) -> Option<Choice> {
+        match snapshot.table.fallbacks(self.home) {
+            [] => self.within(snapshot.clusters.get(self.home)?, Mode::Usual, rng),
+            fallbacks => self.spill(snapshot, fallbacks, rng),
         }
     }
-    let first = if ctx.attempts > 0 {
-        places.clone().find(|place| Some(index(*place)) == ctx.cluster)
-    } else if scores[0] >= 1.0 {
-        Some(0)
-    } else {
-        let unit = sticky(session, ctx, cluster(0)).map_or_else(|| rng.f64(), priority::unit);
-        priority::choose(&scores, unit)
-    };
-    let first = first.unwrap_or(0);
-    let usual = if priority::enough(&scores) { Mode::Available } else { Mode::Usual };
-    for place in std::iter::once(first).chain(places.filter(|place| *place != first)) {
-        let mode = if place == first { usual } else { Mode::Available };
-        let choice = within(session, ctx, cluster(place), mode, rng).filter(|choice| !choice.none);
-        if choice.is_some() || cluster(place).crowded() {
-            ctx.cluster = Some(index(place));
-            return choice;
+
+    fn spill(
+        &mut self,
+        snapshot: &Snapshot,
+        fallbacks: &[Fallback],
+        rng: &mut fastrand::Rng,
+    ) -> Option<Choice> {
+        let places = 0..fallbacks.len().min(PLACES - 1) + 1;
+        let home = self.home;
+        let index = |place: usize| place.checked_sub(1).map_or(home, |at| fallbacks[at].cluster);
+        let cluster = |place: usize| &*snapshot.clusters[index(place)];
+        let mut scores = [0.0; PLACES];
+        let mut total = 0.0;
+        for place in places.clone() {
+            scores[place] = cluster(place).score(rng);
+            total += scores[place];
+            if total >= 1.0 {
+                // Nothing is left for those that follow.
+                break;
+            }
         }
+        let first = if self.attempts > 0 {
+            places.clone().find(|place| Some(index(*place)) == self.current)
+        } else if scores[0] >= 1.0 {
+            Some(0)
+        } else {
+            let unit = self.sticky(cluster(0)).map_or_else(|| rng.f64(), priority::unit);
+            priority::choose(&scores, unit)
+        };
+        let first = first.unwrap_or(0);
+        let usual = if priority::enough(&scores) { Mode::Available } else { Mode::Usual };
+        for place in std::iter::once(first).chain(places.filter(|place| *place != first)) {
+            let mode = if place == first { usual } else { Mode::Available };
+            let choice = self.within(cluster(place), mode, rng).filter(|choice| !choice.none);
+            if choice.is_some() || cluster(place).crowded() {
+                self.current = Some(index(place));
+                return choice;
+            }
+        }
+        let last = self.within(cluster(0), Mode::Usual, rng);
+        if last.is_some() {
+            self.current = Some(home);
+        }
+        last
     }
-    let last = within(session, ctx, cluster(0), Mode::Usual, rng);
-    if last.is_some() {
-        ctx.cluster = Some(home);
+
+    fn within(&self, cluster: &Cluster, mode: Mode, rng: &mut fastrand::Rng) -> Option<Choice> {
+        let key = (self.key)(cluster);
+        let choice = cluster.pick_in(mode, key, self.tried, rng);
+        if choice.is_none() && self.stale { cluster.pick_in(mode, key, &[], rng) } else { choice }
     }
-    last
-}
 
-fn within(
-    session: &Session,
-    ctx: &RequestCtx,
-    cluster: &Cluster,
-    mode: Mode,
-    rng: &mut fastrand::Rng,
-) -> Option<Choice> {
-    let key = key(session, ctx, cluster);
-    let choice = cluster.pick_in(mode, key, &ctx.tried, rng);
-    if choice.is_none() && ctx.stale_connection { cluster.pick_in(mode, key, &[], rng) } else { choice }
-}
-
-/// The key of a request to a cluster that hashes.
-fn sticky(session: &Session, ctx: &RequestCtx, cluster: &Cluster) -> Option<u64> {
-    if cluster.keyed() { key(session, ctx, cluster) } else { None }
+    /// The key, to a cluster that hashes.
+    fn sticky(&self, cluster: &Cluster) -> Option<u64> {
+        if cluster.keyed() { (self.key)(cluster) } else { None }
+    }
 }
 
 /// Counts a request that was served by another cluster than the one it was meant for.
 pub(super) fn count(ctx: &RequestCtx, snapshot: &Snapshot) {
     if ctx.attempts > 0
         && let Some((home, cluster)) = ctx.home().zip(ctx.cluster)
-        && home != cluster
+    {
+        count_served(snapshot, home, cluster);
+    }
+}
+
+/// The same of anything that was meant for `home` and served by `cluster`.
+pub(super) fn count_served(snapshot: &Snapshot, home: usize, cluster: usize) {
+    if home != cluster
         && let Some(to) = snapshot.table.fallbacks(home).iter().find(|to| to.cluster == cluster)
     {
         to.count.inc();

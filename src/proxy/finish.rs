@@ -102,7 +102,7 @@ fn count(ctx: &RequestCtx, snapshot: &Snapshot, (status, code): (u16, Option<Cod
 
 /// When the request began, by the calendar.
 #[expect(clippy::disallowed_methods, reason = "log lines carry the calendar's time")]
-fn date(seconds_ago: f64) -> SystemTime {
+pub(super) fn date(seconds_ago: f64) -> SystemTime {
     let now = SystemTime::now();
     now.checked_sub(std::time::Duration::from_secs_f64(seconds_ago)).unwrap_or(now)
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use crate::observe::access::TlsRecord;
+use crate::proxy_protocol::Header;
 
 pub(crate) use crate::tls::Identity;
 
@@ -27,6 +28,8 @@ pub(crate) struct Link {
     pub(crate) listener: usize,
     /// The client's address. None: not an IP socket.
     pub(crate) client: Option<SocketAddr>,
+    /// Where it connected to.
+    pub(crate) local: Option<SocketAddr>,
     /// Its IP address as a header, ready for every request.
     pub(crate) client_header: Option<HeaderValue>,
     /// None: in clear.
@@ -61,7 +64,22 @@ impl Link {
     pub(crate) fn new(listener: usize, client: Option<SocketAddr>) -> Self {
         let client = client.map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
         let client_header = client.and_then(|address| HeaderValue::from_str(&address.ip().to_string()).ok());
-        Self { listener, client, client_header, secure: None }
+        Self { listener, client, local: None, client_header, secure: None }
+    }
+
+    /// With the address that the client connected to.
+    pub(crate) fn at(self, local: Option<SocketAddr>) -> Self {
+        Self { local, ..self }
+    }
+
+    /// As a PROXY header tells it.
+    pub(crate) fn told(self, header: &Header) -> Self {
+        match header {
+            Header::Local => self,
+            Header::Proxied { source, destination } => {
+                Self { secure: self.secure, ..Self::new(self.listener, Some(*source)).at(Some(*destination)) }
+            }
+        }
     }
 
     /// The client's address without its port.

@@ -8,26 +8,33 @@ use std::time::Instant;
 use pingora_proxy::Session;
 
 use crate::balance::slow_start;
-use crate::endpoint::Failure;
+use crate::cluster::Cluster;
+use crate::endpoint::{Failure, Lease};
 use crate::proxy::ctx::RequestCtx;
 
 /// The header of the endpoint's answer has come.
 pub(crate) fn answered(ctx: &mut RequestCtx, status: u16) {
     ctx.tries.heard();
     let Some(mut lease) = ctx.lease.take() else { return };
-    if let Some(cluster) = ctx.cluster()
-        && let Some(outlier) = &cluster.outlier
-    {
-        let back = outlier.answered(&cluster.endpoints, &mut lease, status);
-        if back && cluster.config.load_balancing.slow_start.is_some() {
-            lease.state().set_share(slow_start::LEAST);
-        }
-        if status == 101 {
+    if let Some(cluster) = ctx.cluster() {
+        answered_by(cluster, &mut lease, status);
+        if status == 101
+            && let Some(outlier) = &cluster.outlier
+        {
             // What follows is a tunnel, whose end says nothing.
             outlier.succeeded(&mut lease);
         }
     }
     ctx.lease = Some(lease);
+}
+
+/// The same of any try at a cluster. A connection that is passed through and has opened is a 200.
+pub(super) fn answered_by(cluster: &Cluster, lease: &mut Lease, status: u16) {
+    let Some(outlier) = &cluster.outlier else { return };
+    let back = outlier.answered(&cluster.endpoints, lease, status);
+    if back && cluster.config.load_balancing.slow_start.is_some() {
+        lease.state().set_share(slow_start::LEAST);
+    }
 }
 
 /// The try failed by the endpoint's doing.

@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::balance::hash::HashPolicy;
 use crate::cluster::{Cluster, Transport};
+use crate::config::boot;
 use crate::config::live::{self, Live};
 use crate::config::{Name, Problem};
 use crate::endpoint::{Members, Roster};
@@ -23,6 +24,7 @@ use crate::observe::Metrics;
 use crate::observe::access::AccessLog;
 use crate::route::{Router, Rule};
 use crate::snapshot::mirror::Connections;
+use crate::snapshot::tcp::Tcp;
 use crate::snapshot::{Serving, Snapshot, Table};
 use crate::split::Standing;
 
@@ -34,6 +36,8 @@ pub struct Surroundings {
     pub filters: Registry,
     /// The names of the listeners, in the order of their indexes.
     pub listeners: Vec<String>,
+    /// What each of them does with connections, if it passes them on as bytes; none: none does.
+    pub tcp: Vec<Option<boot::Tcp>>,
     /// The connections to mirrors, which outlive snapshots.
     pub mirrors: Arc<Connections>,
 }
@@ -102,11 +106,14 @@ impl Plan {
                 Err(more) => problems.extend(more),
             }
         }
+        let passed = tcp(&indexes, &live, around).map_err(|more| problems.extend(more));
         let Ok(router) = router else { return Err(problems) };
         if !problems.is_empty() {
             return Err(problems);
         }
-        let table = Arc::new(route::finish(router, drafts, &live, &indexes, around));
+        let mut table = route::finish(router, drafts, &live, &indexes, around);
+        table.tcp = passed.unwrap_or_default();
+        let table = Arc::new(table);
         let splits = live.routes.iter().enumerate().filter(|(_, route)| route.split.is_some());
         let splits = splits.map(|(index, _)| index).collect();
         Ok(Self { table, clusters: planned.into(), splits, live })
@@ -213,6 +220,23 @@ impl PlannedCluster {
             (hash, transport) => Err(hash.err().into_iter().chain(transport.err()).flatten().collect()),
         }
     }
+}
+
+/// What the listeners do that pass bytes on.
+fn tcp(
+    indexes: &HashMap<&Name, usize>,
+    live: &Live,
+    around: &Surroundings,
+) -> Result<Box<[Option<Tcp>]>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let compile = |(index, tcp): (usize, &Option<boot::Tcp>)| {
+        let listener = around.listeners.get(index)?;
+        let at = format!("listeners[{index}]");
+        let compiled = Tcp::compile(listener, tcp.as_ref()?, &at, indexes, live, &around.metrics);
+        compiled.map_err(|more| problems.extend(more)).ok()
+    };
+    let all = around.tcp.iter().enumerate().map(compile).collect();
+    if problems.is_empty() { Ok(all) } else { Err(problems) }
 }
 
 impl std::fmt::Debug for Step<'_> {

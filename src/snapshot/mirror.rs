@@ -145,6 +145,7 @@ mod tests {
             metrics: Arc::new(Metrics::new().unwrap()),
             filters: Registry::default(),
             listeners: Vec::new(),
+            tcp: Vec::new(),
             mirrors: Arc::default(),
         };
         Mirror::compile(&config, "m", &route, None, &HashMap::from([(&shadow, 3)]), &around)

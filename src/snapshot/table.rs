@@ -16,6 +16,7 @@ use crate::retry::Retry;
 use crate::route::Router;
 use crate::snapshot::compile::Surroundings;
 use crate::snapshot::mirror::Mirror;
+use crate::snapshot::tcp::Tcp;
 use crate::split::{Reason, Split};
 
 /// The whole request, where the route says nothing.
@@ -32,6 +33,8 @@ pub struct Table {
     pub routes: Box<[Route]>,
     /// By the index of a cluster, who stands in for it.
     pub failover: Box<[Box<[Fallback]>]>,
+    /// By the index of a listener, what it does with connections, if it passes them on as bytes.
+    pub tcp: Box<[Option<Tcp>]>,
     /// What requests without a route are counted under.
     pub unrouted: RouteMetrics,
     /// A hash of the config it was compiled from, for the snapshot's digest.
@@ -126,7 +129,13 @@ impl Table {
     pub fn empty(around: &Surroundings) -> Self {
         let listeners: Vec<_> = around.listeners.iter().map(String::as_str).collect();
         let unrouted = around.metrics.route(&listeners, "", "", "");
-        Self { router: Router::empty(), routes: Box::new([]), unrouted, failover: Box::new([]), digest: 0 }
+        let (routes, failover, tcp) = (Box::default(), Box::default(), Box::default());
+        Self { router: Router::empty(), routes, unrouted, failover, tcp, digest: 0 }
+    }
+
+    /// What a listener does with connections, if it passes them on as bytes.
+    pub fn tcp(&self, listener: usize) -> Option<&Tcp> {
+        self.tcp.get(listener)?.as_ref()
     }
 
     /// Who stands in for a cluster.

@@ -60,7 +60,10 @@ async fn endpoints_that_refuse_are_uf() {
     assert_eq!(status(&tidegate, "/x").await, (503, "upstream connection failed\n".into()));
     let line = assert_logged(&tidegate, "/x", 503, "UF").await;
     assert_eq!(line["attempts"], 2);
-    assert_eq!(tidegate.metric("tidegate_upstream_connect_failures_total", &["cluster=\"web\""]).await, 2.0);
+    assert_eq!(
+        tidegate.metric("tidegate_tcp_upstream_connect_failures_total", &["cluster=\"web\""]).await,
+        2.0
+    );
     assert_eq!(tidegate.metric("tidegate_retries_total", &["result=\"failure\""]).await, 1.0);
     assert_eq!(tidegate.metric("tidegate_http_requests_in_flight", &[]).await, 0.0);
 }

@@ -185,7 +185,7 @@ async fn no_post_arrives_twice_whatever_connections_do() {
     }
     let twice: Vec<_> = arrived.iter().filter(|(_, count)| **count > 1).collect();
     assert!(twice.is_empty(), "{twice:?}");
-    let failures = tidegate.metric("tidegate_upstream_connect_failures_total", &[]).await;
+    let failures = tidegate.metric("tidegate_tcp_upstream_connect_failures_total", &[]).await;
     let reset = tidegate.metric("tidegate_http_response_flags_total", &["flag=\"UC\""]).await;
     eprintln!(
         "{total} POSTs: {ok} answered, {} arrived, {failures} connect failures, {reset} broke off",

@@ -28,6 +28,7 @@ pub mod raw;
 pub mod scripted;
 pub mod tidegate;
 pub mod wait;
+pub mod wire;
 
 pub use self::backend::{Backend, Fault};
 pub use self::certs::{Authority, Issued};
@@ -41,3 +42,4 @@ pub use self::raw::{RawClient, RawResponse};
 pub use self::scripted::{Scripted, Step, send};
 pub use self::tidegate::{Tidegate, TidegateProcess};
 pub use self::wait::{eventually, until};
+pub use self::wire::Wire;

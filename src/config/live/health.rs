@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::live::Protocol;
+use crate::config::live::{Protocol, ProxyVersion};
 use crate::config::value::Span;
 
 /// Probes that are sent to every endpoint. Exactly one of `http`, `tcp`, `grpc`.
@@ -38,6 +38,9 @@ pub struct HealthCheck {
     /// Probes go to this port instead of the endpoint's own.
     #[schemars(range(min = 1))]
     pub port: Option<u16>,
+    /// The PROXY header that its connections begin with: the cluster's. Not a key of the file.
+    #[serde(skip)]
+    pub announce: Option<ProxyVersion>,
     /// Whether the connection is kept for the next probe. (TCP probes always open a new one.)
     #[serde(default)]
     pub reuse_connection: bool,

@@ -25,6 +25,7 @@ fn snapshot(standing: &Standing) -> Snapshot {
         metrics,
         filters: Registry::default(),
         listeners: Vec::new(),
+        tcp: Vec::new(),
         mirrors: Arc::default(),
     };
     let previous = Snapshot::empty(Table::empty(&around), Arc::default());

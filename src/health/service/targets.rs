@@ -72,6 +72,14 @@ impl Target {
     }
 }
 
+/// The check of a cluster, with what its connections begin with. On another port something else
+/// listens, which need not expect a header.
+fn check_of(cluster: &Cluster) -> Option<live::HealthCheck> {
+    let check = cluster.config.health_check.clone()?;
+    let announce = cluster.config.proxy_protocol.filter(|_| check.port.is_none());
+    Some(live::HealthCheck { announce, ..check })
+}
+
 impl Drop for Target {
     fn drop(&mut self) {
         if let Some(running) = &self.running {
@@ -110,7 +118,8 @@ impl Targets {
             if known.is_some_and(|known| Arc::ptr_eq(&known.cluster, cluster)) {
                 continue;
             }
-            let check = cluster.config.health_check.as_ref();
+            let check = check_of(cluster);
+            let check = check.as_ref();
             let check = match known.and_then(|known| known.check.as_ref()) {
                 Some(before) if check == Some(&**before) => Some(before.clone()),
                 _ => check.map(|check| Arc::new(check.clone())),

@@ -25,6 +25,7 @@ impl Compiler {
             metrics,
             filters: Registry::default(),
             listeners: vec![],
+            tcp: vec![],
             mirrors: Arc::default(),
         };
         Self { around, roster: Roster::default() }

@@ -104,7 +104,6 @@ pub(crate) const BAD_END: Refusal = Refusal::body("a chunk does not end where it
 pub(crate) const BAD_TRAILER: Refusal = Refusal::body("a trailer field is malformed");
 pub(crate) const LONG_TRAILER: Refusal = Refusal::body("the trailer is too large");
 
-pub(crate) const LATE_HEADER: Refusal =
-    Refusal::new(408, Kind::Timeout, "the header did not arrive in time");
+pub(crate) const LATE_HEADER: Refusal = Refusal::new(408, Kind::Timeout, "the header did not arrive in time");
 pub(crate) const LATE_BODY: Refusal = Refusal::new(408, Kind::Timeout, "the body did not arrive in time");
 pub(crate) const SLOW_BODY: Refusal = Refusal::new(408, Kind::Timeout, "the body arrives too slowly");

@@ -85,7 +85,7 @@ async fn ask(
     let connected = connector.get_http_session(peer).await;
     let (mut session, _reused) = connected.inspect_err(|_| {
         lease.state().connect_failed();
-        cluster.metrics.connect_failures.inc();
+        cluster.metrics.upstream.failures.inc();
     })?;
     let tls = session.digest().and_then(|digest| digest.ssl_digest.as_deref());
     if let Some(why) = refused(tls) {

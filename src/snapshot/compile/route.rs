@@ -171,6 +171,7 @@ pub(super) fn finish(
         routes: routes.collect(),
         router,
         failover: failover(live, indexes, around),
+        tcp: Box::default(),
         unrouted: around.metrics.route(&listeners, "", "", ""),
         digest,
     }

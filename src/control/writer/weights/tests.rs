@@ -57,6 +57,7 @@ fn writer(dir: Option<&Path>) -> (Writer, Arc<Cell>) {
         metrics,
         filters: Registry::default(),
         listeners: Vec::new(),
+        tcp: Vec::new(),
         mirrors: Arc::default(),
     };
     let cell = Arc::new(Cell::new(Snapshot::empty(Table::empty(&around), Arc::default())));

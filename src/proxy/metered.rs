@@ -1,0 +1,190 @@
+//! A client's connection, with its bytes counted as they cross the wire: below TLS, and for whatever is
+//! spoken on it.
+//!
+//! The counters of a listener are shared by all threads, and adding to them with each read would make
+//! every core wait for every other. So a connection adds what it has counted when that is worth it,
+//! and at its end. The bad side: up to [`WORTH`] bytes of an open connection do not show yet.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::observe::metrics::Counter;
+use crate::observe::metrics::Downstream;
+
+/// So many bytes are added at a time.
+const WORTH: u64 = 16 * 1024;
+
+/// The connection.
+pub(super) struct Metered {
+    inner: Stream,
+    received: Tally,
+    sent: Tally,
+    open: Downstream,
+}
+
+struct Tally {
+    here: u64,
+    all: Counter,
+}
+
+// === impl Metered ===
+
+impl Metered {
+    /// Counts a connection in until it is dropped.
+    pub(super) fn new(inner: Stream, metrics: &Downstream) -> Self {
+        metrics.connections.inc();
+        metrics.active.inc();
+        let tally = |all: &Counter| Tally { here: 0, all: all.clone() };
+        let (received, sent) = (tally(&metrics.received), tally(&metrics.sent));
+        Self { inner, received, sent, open: metrics.clone() }
+    }
+}
+
+impl Drop for Metered {
+    fn drop(&mut self) {
+        self.open.active.dec();
+    }
+}
+
+// === impl Tally ===
+
+impl Tally {
+    fn add(&mut self, bytes: usize) {
+        self.here += bytes as u64;
+        if self.here >= WORTH {
+            self.all.inc_by(std::mem::take(&mut self.here));
+        }
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        self.all.inc_by(self.here);
+    }
+}
+
+// === the stream's traits ===
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        self.received.add(buffer.filled().len() - before);
+        polled
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        let polled = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(written)) = polled {
+            self.sent.add(written);
+        }
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        if let Poll::Ready(Ok(written)) = polled {
+            self.sent.add(written);
+        }
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}
+
+impl std::fmt::Debug for Metered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metered").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Shutdown for Metered {
+    async fn shutdown(&mut self) {
+        self.inner.shutdown().await;
+    }
+}
+
+impl UniqueID for Metered {
+    fn id(&self) -> UniqueIDType {
+        self.inner.id()
+    }
+}
+
+impl Ssl for Metered {}
+
+#[async_trait]
+impl Peek for Metered {
+    /// Counted when it is read, not now.
+    async fn try_peek(&mut self, buffer: &mut [u8]) -> std::io::Result<bool> {
+        self.inner.try_peek(buffer).await
+    }
+}
+
+impl GetTimingDigest for Metered {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.inner.get_timing_digest()
+    }
+
+    fn get_read_pending_time(&self) -> Duration {
+        self.inner.get_read_pending_time()
+    }
+
+    fn get_write_pending_time(&self) -> Duration {
+        self.inner.get_write_pending_time()
+    }
+}
+
+impl GetProxyDigest for Metered {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.inner.get_proxy_digest()
+    }
+
+    fn set_proxy_digest(&mut self, digest: ProxyDigest) {
+        self.inner.set_proxy_digest(digest);
+    }
+}
+
+impl GetSocketDigest for Metered {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.inner.get_socket_digest()
+    }
+
+    fn set_socket_digest(&mut self, digest: SocketDigest) {
+        self.inner.set_socket_digest(digest);
+    }
+}
