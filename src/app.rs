@@ -28,6 +28,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use pingora::listeners::ListenerConfig;
+use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use pingora::services::ServiceWithDependents;
@@ -58,6 +60,14 @@ use crate::split::Standing;
 
 use self::lifecycle::Lifecycle;
 use self::service::Control;
+
+/// The buffers of a connection below what speaks on it, in bytes. Who speaks HTTP/1.1, HTTP/2 or TLS
+/// has buffers of its own and reads past a smaller one; Pingora's default of 64 KiB is allocated for
+/// each connection, idle or not. Enough to look at HTTP/2's preface without taking it.
+const READ_BUFFER: usize = 64;
+
+/// A header and a small body leave in one packet.
+const WRITE_BUFFER: usize = 1460;
 
 /// A Tidegate that is about to run.
 pub struct Builder {
@@ -256,7 +266,8 @@ impl Builder {
         let proxy = Proxy::new(cell.clone(), ready.clone(), listeners);
         let mut door = Service::new("proxy".into(), Door::new(&server.configuration, proxy.clone()));
         for listener in &boot.listeners {
-            door.add_tcp(&listener.address.to_string());
+            let socket = ListenerConfig::tcp(listener.address.to_string());
+            door.add_listener(socket.l4_buffer(L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER)));
         }
         server.add_service(door).add_dependency(&bootstrap);
 

@@ -57,16 +57,29 @@ pub struct File {
     routes: Vec<live::Route>,
     /// Where weights come from that the whole fleet serves.
     splits: live::Splits,
+    /// What endpoints and clients are told of the way between them.
+    forwarding: live::Forwarding,
 }
 
 // === impl Config ===
 
 impl From<File> for Config {
     fn from(file: File) -> Self {
-        let File { server, admin, limits, listeners, access_log, consul, clusters, routes, splits } = file;
+        let File {
+            server,
+            admin,
+            limits,
+            listeners,
+            access_log,
+            consul,
+            clusters,
+            routes,
+            splits,
+            forwarding,
+        } = file;
         Self {
             boot: Boot { server, admin, limits, listeners },
-            live: Live { access_log, consul, clusters, routes, splits },
+            live: Live { access_log, consul, clusters, routes, splits, forwarding },
         }
     }
 }
@@ -75,8 +88,8 @@ impl From<Config> for File {
     fn from(config: Config) -> Self {
         let Config {
             boot: Boot { server, admin, limits, listeners },
-            live: Live { access_log, consul, clusters, routes, splits },
+            live: Live { access_log, consul, clusters, routes, splits, forwarding },
         } = config;
-        Self { server, admin, limits, listeners, access_log, consul, clusters, routes, splits }
+        Self { server, admin, limits, listeners, access_log, consul, clusters, routes, splits, forwarding }
     }
 }

@@ -31,6 +31,7 @@ pub mod forward;
 mod hop;
 mod limits;
 mod linger;
+pub(crate) mod link;
 mod mirror;
 mod outcome;
 pub mod respond;
@@ -52,6 +53,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use prometheus::IntGauge;
 
 use crate::config::Boot;
+use crate::config::boot::Bounds;
 use crate::control::ready::Ready;
 use crate::observe::metrics::{Counter, Metrics};
 use crate::snapshot::Cell;
@@ -76,6 +78,9 @@ pub struct Listener {
     address: std::net::SocketAddr,
     in_flight: IntGauge,
     pub(crate) limits: Limits,
+    pub(crate) bounds: Bounds,
+    /// Whether TRACE is passed on.
+    pub(crate) allow_trace: bool,
     /// Requests that were refused before routing, by reason.
     pub(crate) invalid: Invalid,
 }
@@ -101,7 +106,8 @@ impl Listener {
     /// Resolves the metrics of a listener.
     pub fn new(boot: &Boot, config: &crate::config::boot::Listener, metrics: &Metrics) -> Self {
         let name = config.name.to_string();
-        let limits = Limits::new(boot.limits_of(config), &name, metrics);
+        let bounds = boot.bounds_of(config);
+        let limits = Limits::new(&bounds, &name, metrics);
         let reason = |reason| metrics.invalid(&name, reason);
         let invalid = Invalid {
             malformed: reason("malformed"),
@@ -110,7 +116,15 @@ impl Listener {
             method: reason("method"),
             timeout: reason("timeout"),
         };
-        Self { in_flight: metrics.in_flight(&name), limits, invalid, address: config.address, name }
+        Self {
+            in_flight: metrics.in_flight(&name),
+            limits,
+            bounds,
+            invalid,
+            address: config.address,
+            allow_trace: config.allow_trace,
+            name,
+        }
     }
 
     fn takes(&self, local: std::net::SocketAddr) -> bool {
@@ -149,7 +163,7 @@ impl ProxyHttp for Proxy {
     type CTX = RequestCtx;
 
     fn new_ctx(&self) -> RequestCtx {
-        RequestCtx::new()
+        RequestCtx::new(link::current())
     }
 
     /// No module: the default adds a compression module to every request, in use or not.
@@ -179,7 +193,7 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        forward::request(session, request, ctx)?;
+        forward::request(request, ctx)?;
         mirror::header(session, request, ctx);
         Ok(())
     }

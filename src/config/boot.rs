@@ -3,13 +3,22 @@
 //! A reload compares the new boot half with the running one and names the fields that differ; they
 //! take effect at the next binary upgrade or restart. They are never silently ignored.
 
+mod limits;
+mod listener;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::value::{Name, Span};
+use crate::config::value::Span;
+
+pub use self::limits::{Bounds, Limits};
+pub use self::listener::{
+    Certificate, ClientAuth, ClientAuthMode, Listener, ProxyProtocol, SniRoute, Tcp, TcpSplit, Tls,
+    TlsVersion,
+};
 
 /// `server`, `admin`, `limits` and `listeners`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -49,43 +58,12 @@ pub struct Admin {
     pub token_file: Option<PathBuf>,
 }
 
-/// A socket that takes requests. Speaks HTTP/1.1 and, by prior knowledge, HTTP/2 in clear (h2c).
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Listener {
-    pub name: Name,
-    /// Address and port, as `0.0.0.0:8080` or `[::]:8080`.
-    pub address: SocketAddr,
-    /// What it takes at most. A key that is not here is as in the `limits` at the top.
-    #[serde(default)]
-    pub limits: Limits,
-}
-
-/// What one listener takes at most; what is beyond is answered 503 with `retry-after: 1`. A key that
-/// is not set is no limit: as in Envoy, the open files of the process are the only one. Each
-/// listener counts for itself, also where the numbers come from the top.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Open connections from clients, idle ones too. The next one is answered and closed before its
-    /// request is read.
-    #[schemars(range(min = 1))]
-    pub max_connections: Option<u32>,
-    /// Requests that are being answered. The next one is answered at once; its connection stays.
-    #[schemars(range(min = 1))]
-    pub max_in_flight: Option<u32>,
-}
-
 // === impl Boot ===
 
 impl Boot {
-    /// What a listener takes at most, key by key.
-    pub fn limits_of(&self, listener: &Listener) -> Limits {
-        let (own, all) = (listener.limits, self.limits);
-        Limits {
-            max_connections: own.max_connections.or(all.max_connections),
-            max_in_flight: own.max_in_flight.or(all.max_in_flight),
-        }
+    /// What a listener takes at most, and how long it waits.
+    pub fn bounds_of(&self, listener: &Listener) -> Bounds {
+        listener.limits.over(self.limits).bounds()
     }
 
     /// The config paths whose values differ between two boot halves, for "needs an upgrade or

@@ -5,6 +5,7 @@
 //! hold together.
 
 mod cluster;
+mod forwarding;
 mod health;
 mod retry;
 mod route;
@@ -19,9 +20,10 @@ use serde::{Deserialize, Serialize};
 use crate::config::value::{Name, Secret, Span};
 
 pub use self::cluster::{
-    Cluster, ConsulService, Dns, HashKey, LoadBalancing, Locality, MAX_FAILOVER, Policy, Static,
-    StaticEndpoint,
+    Cluster, ConsulService, Dns, HashKey, LoadBalancing, Locality, MAX_FAILOVER, Policy, Protocol,
+    ProxyVersion, Static, StaticEndpoint, UpstreamTls,
 };
+pub use self::forwarding::{Forwarding, RequestId, Traceparent};
 pub use self::health::{
     CircuitBreaker, FailurePercentage, GrpcCheck, HealthCheck, HttpCheck, OutlierDetection, SuccessRate,
     TcpCheck,
@@ -40,6 +42,7 @@ pub struct Live {
     pub clusters: BTreeMap<Name, Cluster>,
     pub routes: Vec<Route>,
     pub splits: Splits,
+    pub forwarding: Forwarding,
 }
 
 /// Where the access log goes.

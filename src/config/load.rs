@@ -22,6 +22,7 @@ mod words;
 use std::path::{Path, PathBuf};
 
 pub use self::places::Places;
+use crate::config::boot::Certificate;
 use crate::config::{Config, File, Problem, validate};
 
 /// What a file gave, problems or not.
@@ -182,6 +183,15 @@ fn rebase(config: &mut Config, base: &Path) {
         &mut live.consul.key,
     ];
     optional.into_iter().flatten().for_each(rebase);
+    for tls in boot.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut()) {
+        for Certificate { cert, key, ocsp } in &mut tls.certificates {
+            [Some(cert), Some(key), ocsp.as_mut()].into_iter().flatten().for_each(rebase);
+        }
+        tls.client_auth.iter_mut().for_each(|auth| rebase(&mut auth.ca));
+    }
+    for tls in live.clusters.values_mut().filter_map(|cluster| cluster.tls.as_mut()) {
+        [&mut tls.ca, &mut tls.cert, &mut tls.key].into_iter().flatten().for_each(rebase);
+    }
     let log = &mut live.access_log.path;
     if !matches!(log.as_str(), "stdout" | "stderr" | "none") && Path::new(log.as_str()).is_relative() {
         *log = base.join(&log).display().to_string();

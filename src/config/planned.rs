@@ -18,16 +18,10 @@ pub struct Planned {
 
 /// Every such key.
 pub const PLANNED: &[Planned] = &[
-    row("clusters.*", "protocol", "leave it out; endpoints are spoken to in HTTP/1.1"),
-    row("clusters.*", "tls", "leave it out; endpoints are spoken to in clear"),
-    row("clusters.*", "proxy_protocol", "the client's address is sent as `x-forwarded-for`"),
     row("clusters.*", "etcd", OTHER_SOURCE),
     row("clusters.*", "zookeeper", OTHER_SOURCE),
     row("clusters.*", "kubernetes", OTHER_SOURCE),
     row("clusters.*", "xds", OTHER_SOURCE),
-    row("listeners[]", "tls", "end TLS in front of it; a listener speaks HTTP/1.1 and h2c in clear"),
-    row("listeners[]", "proxy_protocol", "let what is in front set `x-forwarded-for`"),
-    row("listeners[]", "tcp", "leave it out; a listener takes HTTP"),
     row("", "register", "register the proxy with a service file of the Consul agent"),
     row("", "tracing", "leave it out; `x-request-id` ties log lines together"),
 ];

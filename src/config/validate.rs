@@ -10,11 +10,14 @@ mod cluster;
 mod consul;
 mod failover;
 mod health;
+mod limits;
+mod listener;
 mod mirror;
 mod outlier;
 mod retry;
 mod route;
 pub mod split;
+mod upstream;
 
 use std::time::Duration;
 
@@ -25,6 +28,7 @@ use crate::config::{Config, Problem};
 pub fn validate(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     boot::check(&config.boot, &mut problems);
+    listener::check(config, &mut problems);
     consul::check(&config.live.consul, &mut problems);
     cluster::check(&config.live, &mut problems);
     health::check(&config.live.clusters, &mut problems);

@@ -7,9 +7,11 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -17,6 +19,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// (`1m30s`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(pub Duration);
+
+/// A network of addresses: `10.0.0.0/8`, `fd00::/8`, or a single address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Network(IpNet);
 
 /// A number of bytes: `512`, `64KiB`, `10MiB`, `1GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -260,6 +266,31 @@ impl JsonSchema for Secret {
     }
 }
 
+// === impl Network ===
+
+impl Network {
+    /// Whether an address is in it. An IPv4 address that came over an IPv6 socket is an IPv4 address.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        self.0.contains(&ip.to_canonical())
+    }
+}
+
+impl FromStr for Network {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let wrong = |_| ValueError(format!("`{text}` is not a network; write it as 10.0.0.0/8 or 10.1.2.3"));
+        network.map(|network: IpNet| Self(network.trunc())).map_err(wrong)
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 // === impl HostPattern ===
 
 impl FromStr for HostPattern {
@@ -342,6 +373,7 @@ by_text!(Span, {"type": ["string", "integer"], "pattern": "^(0|([0-9]+(ms|s|m|h|
 by_text!(Size, {"type": ["string", "integer"], "pattern": "^[0-9]+(B|KiB|MiB|GiB)?$",
     "description": "a number of bytes: 512, 64KiB, 10MiB, 1GiB"});
 by_text!(Name, {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"});
+by_text!(Network, {"type": "string", "description": "a network, 10.0.0.0/8, or one address"});
 by_text!(HostPattern, {"type": "string", "description": "an exact host, or *.example.com"});
 
 /// A YAML scalar as text, so that `0` and `512` need no quotes.

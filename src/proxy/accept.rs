@@ -3,6 +3,7 @@
 //! The snapshot is loaded here and nowhere else; whatever is published later does not touch this
 //! request.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, header};
@@ -17,6 +18,7 @@ use crate::observe::Flag;
 use crate::observe::metrics::Counter;
 use crate::proxy::ctx::{InFlight, RequestCtx};
 use crate::proxy::error::{full, local};
+use crate::proxy::link::Link;
 use crate::proxy::respond::{edit, exchange};
 use crate::proxy::{Invalid, Proxy, authority, hop, tap, variant};
 use crate::route::{RequestView, Router};
@@ -38,9 +40,8 @@ pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 impl Proxy {
     /// Routes the request. True: it has been answered here.
     pub(crate) async fn accept(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
-        let local_address = session.server_addr().and_then(|a| a.as_inet()).copied();
-        ctx.listener = self.listener(local_address);
-        let listener = &self.listeners[ctx.listener];
+        let link = ctx.link.get_or_insert_with(|| self.link_of(session)).clone();
+        let listener = &self.listeners[link.listener];
         ctx.in_flight = Some(InFlight::new(&listener.in_flight));
         tap::accepted(session);
         self.settle_keepalive(session);
@@ -77,11 +78,20 @@ impl Proxy {
             Action::Redirect(redirect) => {
                 let request = session.req_header();
                 let (path, query) = (request.uri.path(), request.uri.query());
-                let made = redirect.answer(&Target { scheme: "http", host: &ctx.host, path, query });
+                let made = redirect.answer(&Target { scheme: link.scheme(), host: &ctx.host, path, query });
                 answer(session, ctx, made).await
             }
             Action::Respond(respond) => answer(session, ctx, respond.answer()).await,
         }
+    }
+
+    /// What the socket says of a connection.
+    fn link_of(&self, session: &Session) -> Arc<Link> {
+        let inet = |address: Option<&pingora::protocols::l4::socket::SocketAddr>| {
+            address.and_then(|address| address.as_inet()).copied()
+        };
+        let listener = self.listener(inet(session.server_addr()));
+        Arc::new(Link::new(listener, inet(session.client_addr())))
     }
 
     /// Keep-alive, none while draining. Never on where Pingora switched it off for the sake of
@@ -125,7 +135,8 @@ fn filter(session: &mut Session, ctx: &mut RequestCtx, forward: &Forward, route:
         return Verdict::Continue;
     }
     let mut request = session.req_header().clone();
-    let verdict = forward.filters.on_request(&mut request, &mut exchange(session, route, &mut ctx.memory));
+    let verdict =
+        forward.filters.on_request(&mut request, &mut exchange(ctx.link.as_deref(), route, &mut ctx.memory));
     *session.req_header_mut() = request;
     verdict
 }
@@ -190,7 +201,7 @@ async fn drain(session: &mut Session) {
 /// Writes an answer that needs no endpoint.
 async fn answer(session: &mut Session, ctx: &mut RequestCtx, made: Answer) -> Result<bool> {
     let Answer { mut head, body } = made;
-    edit(session, &mut head, ctx);
+    edit(&mut head, ctx);
     send(session, head, body).await.map(|()| true)
 }
 

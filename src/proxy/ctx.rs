@@ -1,6 +1,6 @@
 //! What a request carries from phase to phase. Each field names the phase that writes it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,6 +12,7 @@ use crate::endpoint::Lease;
 use crate::filter::Memory;
 use crate::observe::Flag;
 use crate::proxy::limits::Place;
+use crate::proxy::link::Link;
 use crate::proxy::{mirror, retry};
 use crate::snapshot::table::Forward;
 use crate::snapshot::{Action, Route, Snapshot, Target};
@@ -24,8 +25,8 @@ pub struct RequestCtx {
     pub(crate) start: Instant,
     /// accept: the one snapshot of this request, kept through its retries.
     pub(crate) snapshot: Option<Arc<Snapshot>>,
-    /// accept: the index of the listener.
-    pub(crate) listener: usize,
+    /// new, accept: the connection that it came on.
+    pub(crate) link: Option<Arc<Link>>,
     /// accept: the index of the route that won.
     pub(crate) route: Option<usize>,
     /// accept: counts the request in until it ends.
@@ -87,11 +88,12 @@ pub(crate) struct InFlight(IntGauge);
 // === impl RequestCtx ===
 
 impl RequestCtx {
-    pub(crate) fn new() -> Self {
+    /// A request on the connection that the running task serves.
+    pub(crate) fn new(link: Option<Arc<Link>>) -> Self {
         Self {
+            link,
             start: now(),
             snapshot: None,
-            listener: 0,
             route: None,
             in_flight: None,
             place: None,
@@ -113,6 +115,21 @@ impl RequestCtx {
             flag: None,
             status: None,
         }
+    }
+
+    /// The index of the listener.
+    pub(crate) fn listener(&self) -> usize {
+        self.link.as_ref().map_or(0, |link| link.listener)
+    }
+
+    /// The client's address, as far as it can be believed.
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        self.link.as_ref()?.ip()
+    }
+
+    /// Whether the client is spoken to over TLS.
+    pub(crate) fn secure(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.secure.is_some())
     }
 
     /// The route that won.

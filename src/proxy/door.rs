@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ServerApp};
+use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::{SocketDigest, Stream};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
@@ -20,8 +20,9 @@ use tokio::time::timeout;
 
 use crate::observe::Flag;
 use crate::observe::access::Record;
+use crate::proxy::link::Link;
 use crate::proxy::tap::{Ending, HEADER_DEADLINE, Note, Tap};
-use crate::proxy::{Proxy, forward};
+use crate::proxy::{Proxy, link};
 
 /// How long a new connection may stay silent.
 const FIRST_BYTE: Duration = Duration::from_secs(60);
@@ -59,6 +60,14 @@ impl Door {
         Self { http: Arc::new(http), proxy }
     }
 
+    /// What the socket says of a connection.
+    fn link(&self, stream: &Stream) -> Link {
+        let digest = stream.get_socket_digest();
+        let local = digest.as_deref().and_then(|d| d.local_addr()?.as_inet().copied());
+        let client = digest.as_deref().and_then(|d| d.peer_addr()?.as_inet().copied());
+        Link::new(self.proxy.listener(local), client)
+    }
+
     /// Whether the connection speaks HTTP/2, or how it ended before that could be said.
     async fn speaks_http2(stream: &mut Stream) -> Result<bool, Ending> {
         let mut start = [0; PREFACE];
@@ -72,17 +81,16 @@ impl Door {
     }
 
     /// Serves an HTTP/1 connection, request by request.
-    async fn serve_http1(&self, stream: Stream, shutdown: &ShutdownWatch) {
-        let digest = stream.get_socket_digest();
-        let note = Arc::new(Note::new(digest.as_deref().and_then(forward::client)));
+    async fn serve_http1(&self, stream: Stream, link: Arc<Link>, shutdown: &ShutdownWatch) {
+        let note = Arc::new(Note::new());
         let mut session = ServerSession::new_http1(Box::new(Tap::new(stream, note.clone())));
         session.set_keepalive(if *shutdown.borrow() { None } else { Some(FIRST_BYTE.as_secs()) });
         session.set_pipelining_enabled(true);
         loop {
             note.reset();
-            let served = self.http.process_new_http(session, shutdown).await;
+            let served = link::scope(link.clone(), self.http.process_new_http(session, shutdown)).await;
             if let Some(ending) = note.ending() {
-                self.refused(ending, digest.as_deref());
+                self.refused(ending, &link);
             }
             let Some(reused) = served else { return };
             let (stream, settings) = reused.consume();
@@ -94,11 +102,8 @@ impl Door {
     }
 
     /// Counts and logs a request that never reached a phase of the proxy.
-    fn refused(&self, ending: Ending, digest: Option<&SocketDigest>) {
-        let local = digest.and_then(|d| d.local_addr()?.as_inet().copied());
-        let client = digest.and_then(|d| d.peer_addr()?.as_inet().copied());
-        let index = self.proxy.listener(local);
-        let listener = &self.proxy.listeners[index];
+    fn refused(&self, ending: Ending, link: &Link) {
+        let listener = &self.proxy.listeners[link.listener];
         let (counter, status, flag) = match ending {
             Ending::Idle => return,
             Ending::Refused(405) => (&listener.invalid.method, 405, Flag::DPE),
@@ -108,13 +113,13 @@ impl Door {
         };
         counter.inc();
         let snapshot = self.proxy.cell.load();
-        snapshot.table.unrouted.record(index, status, 0.0, None, Some(flag));
+        snapshot.table.unrouted.record(link.listener, status, 0.0, None, Some(flag));
         #[expect(clippy::disallowed_methods, reason = "log lines carry the calendar's time")]
         let time = SystemTime::now();
         snapshot.access_log.write(&Record {
             time,
             listener: &listener.name,
-            client: client.map(|a| a.ip().to_canonical()),
+            client: link.ip(),
             method: "",
             host: b"",
             path: b"",
@@ -150,24 +155,18 @@ async fn peek(stream: &mut Stream, bytes: &mut [u8], deadline: Duration) -> Resu
 impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let _open = Open::new(&self.proxy.connections);
-        let digest = stream.get_socket_digest();
-        let local = digest.as_deref().and_then(|d| d.local_addr()?.as_inet().copied());
-        let limits = &self.proxy.listeners[self.proxy.listener(local)].limits;
+        let link = self.link(&stream);
+        let limits = &self.proxy.listeners[link.listener].limits;
         let Some(_place) = limits.connection() else {
             limits.turn_away(stream).await;
             return None;
         };
         match Self::speaks_http2(&mut stream).await {
-            Ok(true) => self.http.process_new(stream, shutdown).await,
-            Ok(false) => {
-                self.serve_http1(stream, shutdown).await;
-                None
-            }
-            Err(ending) => {
-                self.refused(ending, stream.get_socket_digest().as_deref());
-                None
-            }
+            Ok(true) => return self.http.process_new(stream, shutdown).await,
+            Ok(false) => self.serve_http1(stream, Arc::new(link), shutdown).await,
+            Err(ending) => self.refused(ending, &link),
         }
+        None
     }
 
     /// Called when the sockets no longer listen.

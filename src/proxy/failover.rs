@@ -73,7 +73,7 @@ fn spill(
     } else if scores[0] >= 1.0 {
         Some(0)
     } else {
-        let unit = sticky(session, cluster(0)).map_or_else(|| rng.f64(), priority::unit);
+        let unit = sticky(session, ctx, cluster(0)).map_or_else(|| rng.f64(), priority::unit);
         priority::choose(&scores, unit)
     };
     let first = first.unwrap_or(0);
@@ -100,14 +100,14 @@ fn within(
     mode: Mode,
     rng: &mut fastrand::Rng,
 ) -> Option<Choice> {
-    let key = key(session, cluster);
+    let key = key(session, ctx, cluster);
     let choice = cluster.pick_in(mode, key, &ctx.tried, rng);
     if choice.is_none() && ctx.stale_connection { cluster.pick_in(mode, key, &[], rng) } else { choice }
 }
 
 /// The key of a request to a cluster that hashes.
-fn sticky(session: &Session, cluster: &Cluster) -> Option<u64> {
-    if cluster.keyed() { key(session, cluster) } else { None }
+fn sticky(session: &Session, ctx: &RequestCtx, cluster: &Cluster) -> Option<u64> {
+    if cluster.keyed() { key(session, ctx, cluster) } else { None }
 }
 
 /// Counts a request that was served by another cluster than the one it was meant for.

@@ -38,7 +38,7 @@ impl Proxy {
             spilled.iter().find(|(cluster, _)| Some(*cluster) == ctx.cluster).map_or(own, |(_, other)| other)
         });
         failover::count(ctx, snapshot);
-        metrics.record(ctx.listener, status, duration, ctx.ttfb, ctx.flag);
+        metrics.record(ctx.listener(), status, duration, ctx.ttfb, ctx.flag);
         let cluster = ctx.cluster();
         if let Some(cluster) = cluster
             && ctx.attempts > 1
@@ -55,8 +55,8 @@ impl Proxy {
         let request = session.req_header();
         snapshot.access_log.write(&Record {
             time: date(duration),
-            listener: &self.listeners[ctx.listener].name,
-            client: session.client_addr().and_then(|a| a.as_inet()).map(|a| a.ip().to_canonical()),
+            listener: &self.listeners[ctx.listener()].name,
+            client: ctx.client(),
             method: request.method.as_str(),
             host: ctx.host.as_bytes(),
             path: request.raw_path(),

@@ -6,12 +6,10 @@
 
 use http::{HeaderValue, Version, header};
 use pingora::http::RequestHeader;
-use pingora::protocols::SocketDigest;
 use pingora::{ErrorType, OrErr, Result};
-use pingora_proxy::Session;
 
 use crate::proxy::ctx::RequestCtx;
-use crate::proxy::{mirror, tap, variant};
+use crate::proxy::{mirror, variant};
 
 /// Headers by which a client could pretend to be a proxy, or a copy.
 const PRETENSIONS: [&str; 8] = [
@@ -29,17 +27,17 @@ const PRETENSIONS: [&str; 8] = [
 const ATTEMPTS: &str = "x-tidegate-attempts";
 
 /// Turns the client's request into the endpoint's.
-pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
+pub(crate) fn request(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     let Some(forward) = ctx.forward() else { return Ok(()) };
     // One look at each name is cheaper than a look-up of each pretension.
     if request.headers.keys().any(|name| PRETENSIONS.contains(&name.as_str())) {
         PRETENSIONS.iter().for_each(|name| drop(request.remove_header(*name)));
     }
-    let client = tap::client(session).or_else(|| client(session.digest()?.socket_digest.as_deref()?));
-    if let Some(client) = client {
+    if let Some(client) = ctx.link.as_ref().and_then(|link| link.client_header.clone()) {
         request.insert_header("x-forwarded-for", client)?;
     }
-    request.insert_header("x-forwarded-proto", HeaderValue::from_static("http"))?;
+    let scheme = ctx.link.as_ref().map_or("http", |link| link.scheme());
+    request.insert_header("x-forwarded-proto", HeaderValue::from_static(scheme))?;
     let host = request.headers.get(header::HOST).cloned();
     let host = host.or_else(|| {
         let authority = request.uri.authority()?.as_str();
@@ -90,13 +88,6 @@ fn join_cookies(request: &mut RequestHeader) -> Result<()> {
     let joined = HeaderValue::from_bytes(&joined).or_err(ErrorType::InvalidHTTPHeader, "cookies")?;
     request.insert_header(header::COOKIE, joined)?;
     Ok(())
-}
-
-/// The client's address as a header. An IPv4 address that came over an IPv6 socket is written as
-/// IPv4.
-pub(super) fn client(socket: &SocketDigest) -> Option<HeaderValue> {
-    let ip = socket.peer_addr()?.as_inet()?.ip().to_canonical();
-    HeaderValue::from_str(&ip.to_string()).ok()
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use pingora::protocols::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::config::boot;
+use crate::config::boot::Bounds;
 use crate::observe::Metrics;
 use crate::observe::metrics::Counter;
 
@@ -68,7 +68,7 @@ pub(crate) struct Place(Option<Arc<AtomicUsize>>);
 // === impl Limits ===
 
 impl Limits {
-    pub(super) fn new(limits: boot::Limits, listener: &str, metrics: &Metrics) -> Self {
+    pub(super) fn new(limits: &Bounds, listener: &str, metrics: &Metrics) -> Self {
         Self {
             connections: Places::new(limits.max_connections),
             requests: Places::new(limits.max_in_flight),

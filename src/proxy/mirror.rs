@@ -126,8 +126,7 @@ fn send(session: &Session, mirror: &Mirror, copy: Copy, ctx: &RequestCtx) {
     let cluster = &snapshot.clusters[mirror.cluster];
     // Of the same request that the real cluster hashes: the client's, after the filters.
     let asked = session.req_header();
-    let source = session.client_addr().and_then(|a| a.as_inet()).map(std::net::SocketAddr::ip);
-    let key = cluster.hash.key(&asked.headers, asked.uri.query(), source);
+    let key = cluster.hash.key(&asked.headers, asked.uri.query(), ctx.client());
     let Some(choice) = cluster.pick(key, &[], &mut fastrand::Rng::new()) else {
         return mirror.metrics.lost(Lost::NoEndpoint);
     };

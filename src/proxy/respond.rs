@@ -10,6 +10,7 @@ use pingora_proxy::Session;
 use crate::filter::{Exchange, Memory};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
+use crate::proxy::link::Link;
 use crate::proxy::{hop, outcome, retry, tap, variant};
 use crate::snapshot::{Action, Route};
 
@@ -61,27 +62,27 @@ pub(crate) fn header(
         // An HTTP/1.0 client does not know chunks; the end of the connection ends the body for it.
         session.set_keepalive(None);
     }
-    edit(session, response, ctx);
+    edit(response, ctx);
     Ok(())
 }
 
 /// Takes an answer, wherever it was made, back through the route's filters and edits.
-pub(crate) fn edit(session: &Session, response: &mut ResponseHeader, ctx: &mut RequestCtx) {
+pub(crate) fn edit(response: &mut ResponseHeader, ctx: &mut RequestCtx) {
     let Some(snapshot) = ctx.snapshot.clone() else { return };
     let Some(route) = ctx.route.map(|index| &snapshot.table.routes[index]) else { return };
     if let Action::Forward(forward) = &route.action
         && !forward.filters.is_empty()
     {
-        forward.filters.on_response(response, &mut exchange(session, route, &mut ctx.memory));
+        forward.filters.on_response(response, &mut exchange(ctx.link.as_deref(), route, &mut ctx.memory));
     }
     route.response_headers.response(response);
     variant::tell(response, ctx);
 }
 
 /// What filters may know of the request.
-pub(crate) fn exchange<'a>(session: &Session, route: &'a Route, memory: &'a mut Memory) -> Exchange<'a> {
-    let client = session.client_addr().and_then(|a| a.as_inet()).map(|a| a.ip().to_canonical());
-    Exchange::new(route.name.as_str(), client.unwrap_or(UNKNOWN), "http", memory)
+pub(crate) fn exchange<'a>(link: Option<&Link>, route: &'a Route, memory: &'a mut Memory) -> Exchange<'a> {
+    let client = link.and_then(Link::ip).unwrap_or(UNKNOWN);
+    Exchange::new(route.name.as_str(), client, link.map_or("http", Link::scheme), memory)
 }
 
 /// Ends a stream whose time is up. A stream that stands still ends by the read timeout; one that

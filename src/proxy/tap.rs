@@ -24,7 +24,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::HeaderValue;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
@@ -58,8 +57,6 @@ pub(crate) struct Tap {
 #[derive(Debug)]
 pub(crate) struct Note {
     born: Instant,
-    /// The client's address as a header, ready for every request.
-    client: Option<HeaderValue>,
     /// When the answer must be there, in microseconds since `born`. 0: no matter.
     cut: AtomicU64,
     /// The header of the current request was whole and valid, and reached `request_filter`.
@@ -121,11 +118,6 @@ pub(crate) fn cut_at(session: &Session, when: Option<std::time::Instant>) {
     note.cut.store(micros, Relaxed);
 }
 
-/// What `x-forwarded-for` says of a client with a tap.
-pub(crate) fn client(session: &Session) -> Option<HeaderValue> {
-    note(session)?.client.clone()
-}
-
 fn note(session: &Session) -> Option<&Note> {
     session.as_http1()?.stream().as_any().downcast_ref::<Tap>().map(|tap| &*tap.note)
 }
@@ -133,11 +125,10 @@ fn note(session: &Session) -> Option<&Note> {
 // === impl Note ===
 
 impl Note {
-    /// Of a new connection from `client`, as a header.
-    pub(crate) fn new(client: Option<HeaderValue>) -> Self {
+    /// Of a new connection.
+    pub(crate) fn new() -> Self {
         Self {
             born: Instant::now(),
-            client,
             cut: 0.into(),
             accepted: false.into(),
             read: 0.into(),

@@ -13,7 +13,7 @@
 //! `on_unhealthy: fail` nothing takes over and there is no panic mode with nobody available: the
 //! operator has asked to see the failure.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use http::{HeaderName, HeaderValue, header};
 use pingora::http::ResponseHeader;
@@ -92,7 +92,7 @@ fn same(session: &Session, ctx: &RequestCtx, rng: &mut fastrand::Rng) -> Option<
     // A try of nobody makes it a second one, which takes no turn from the first tries'.
     let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
     let cluster = ctx.cluster().filter(|_| ctx.tries.answered)?;
-    cluster.pick(key(session, cluster), &[nobody], rng)
+    cluster.pick(key(session, ctx, cluster), &[nobody], rng)
 }
 
 /// Counts a try after the first that leaves the variant `from`.
@@ -105,9 +105,9 @@ pub(super) fn count_crossing(ctx: &RequestCtx, from: Option<Assigned>) {
     }
 }
 
-pub(super) fn key(session: &Session, cluster: &Cluster) -> Option<u64> {
+pub(super) fn key(session: &Session, ctx: &RequestCtx, cluster: &Cluster) -> Option<u64> {
     let request = session.req_header();
-    cluster.hash.key(&request.headers, request.uri.query(), source(session))
+    cluster.hash.key(&request.headers, request.uri.query(), ctx.client())
 }
 
 /// Turns to the next variant. False: there is none.
@@ -140,7 +140,7 @@ fn decide(
         method: &request.method,
         headers: &request.headers,
     };
-    match split.assign(weights, &view, source(session), excluded, rng) {
+    match split.assign(weights, &view, ctx.client(), excluded, rng) {
         Assignment::Variant { index, reason, unit } => {
             ctx.variant = Some(Assigned { index, reason, unit, excluded });
             ctx.cluster = Some(split.variants[index].cluster);
@@ -153,9 +153,8 @@ fn decide(
 /// Gives a client without a key the cookie that will be its key, if the split says so.
 fn mint(session: &mut Session, ctx: &mut RequestCtx, split: &Split) {
     let request = session.req_header();
-    let Some(due) = split.key.mint(&request.headers, request.uri.query(), source(session)) else { return };
-    let secure = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-    let Some(Minted { set, pair }) = cookie::mint(&due, secure, rand::random()) else { return };
+    let Some(due) = split.key.mint(&request.headers, request.uri.query(), ctx.client()) else { return };
+    let Some(Minted { set, pair }) = cookie::mint(&due, ctx.secure(), rand::random()) else { return };
     // In front of what was sent: an empty cookie of that name would hide it.
     let sent = session.req_header().headers.get_all(header::COOKIE);
     let all = sent.iter().map(HeaderValue::as_bytes).fold(pair.into_bytes(), |mut all, crumb| {
@@ -188,10 +187,6 @@ fn split_of<'a>(ctx: &RequestCtx, snapshot: &'a Snapshot) -> Option<(&'a Split, 
         Target::Split { split, index } => Some((split, &snapshot.splits.get(*index)?.weights)),
         Target::Cluster(_) => None,
     }
-}
-
-fn source(session: &Session) -> Option<IpAddr> {
-    session.client_addr().and_then(|a| a.as_inet()).map(SocketAddr::ip)
 }
 
 /// Adds what the split has to say to the client's answer.

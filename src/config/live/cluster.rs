@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,55 @@ pub struct Cluster {
     pub failover: Vec<Name>,
     /// How long a TCP connection to an endpoint may take to open. Default 2s.
     pub connect_timeout: Option<Span>,
+    /// What endpoints are spoken to in. Default: HTTP/1.1.
+    pub protocol: Protocol,
+    /// Endpoints are spoken to over TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<UpstreamTls>,
+    /// Each connection begins with a PROXY protocol header that names the client. Such connections are
+    /// not shared between clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyVersion>,
+}
+
+/// What endpoints are spoken to in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    #[default]
+    Http1,
+    /// In clear by prior knowledge (h2c). gRPC needs it.
+    Http2,
+    /// With `tls`: HTTP/2 where the endpoint offers it by ALPN, else HTTP/1.1. In clear: HTTP/1.1.
+    Auto,
+}
+
+/// How endpoints are spoken to over TLS.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpstreamTls {
+    /// PEM file of the authorities that may have signed the endpoints' certificates. Default: those of
+    /// the system.
+    pub ca: Option<PathBuf>,
+    /// The name that is asked for, and that the certificate must carry. Default: the Host that the
+    /// request is sent with.
+    pub sni: Option<String>,
+    /// Whether the endpoints' certificates are verified. Default true.
+    pub verify: bool,
+    /// PEM file of the certificate that is shown to endpoints; needs `key`.
+    pub cert: Option<PathBuf>,
+    /// PEM file of its key.
+    pub key: Option<PathBuf>,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyVersion {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// The instances of a service in Consul.
@@ -180,6 +230,14 @@ impl Cluster {
     pub fn fingerprint(&self) -> u64 {
         let asked = format!("{:?} {:?} {:?}", self.consul, self.dns, self.r#static);
         xxhash_rust::xxh3::xxh3_64(asked.as_bytes())
+    }
+}
+
+// === impl UpstreamTls ===
+
+impl Default for UpstreamTls {
+    fn default() -> Self {
+        Self { ca: None, sni: None, verify: true, cert: None, key: None }
     }
 }
 

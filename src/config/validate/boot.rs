@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::{ZERO, within};
-use crate::config::boot::{Boot, Limits, Listener};
+use super::{ZERO, limits, within};
+use crate::config::boot::{Boot, Listener};
 use crate::config::value::Span;
 use crate::config::{Name, Problem};
 
@@ -26,14 +26,14 @@ pub(super) fn check(boot: &Boot, problems: &mut Vec<Problem>) {
         let hint = "add one: listeners: [ { name: http, address: \"0.0.0.0:8080\" } ]";
         problems.push(Problem::new("listeners", "there is no listener").hint(hint));
     }
-    limits("limits", boot.limits, problems);
+    limits::check("limits", boot.limits, problems);
     listeners(&boot.listeners, boot.admin.address, problems);
 }
 
 fn listeners(listeners: &[Listener], admin: SocketAddr, problems: &mut Vec<Problem>) {
     for (index, listener) in listeners.iter().enumerate() {
         let before = &listeners[..index];
-        limits(&format!("listeners[{index}].limits"), listener.limits, problems);
+        limits::check(&format!("listeners[{index}].limits"), listener.limits, problems);
         if before.iter().any(|l| l.name == listener.name) {
             let what = format!("two listeners are named `{}`", listener.name);
             problems.push(Problem::new(format!("listeners[{index}].name"), what));
@@ -44,16 +44,6 @@ fn listeners(listeners: &[Listener], admin: SocketAddr, problems: &mut Vec<Probl
             let what = format!("`{}` is also taken by {other}", listener.address);
             let problem = Problem::new(format!("listeners[{index}].address"), what);
             problems.push(problem.hint("give each an address or port of its own"));
-        }
-    }
-}
-
-fn limits(at: &str, limits: Limits, problems: &mut Vec<Problem>) {
-    let Limits { max_connections, max_in_flight } = limits;
-    for (key, limit) in [("max_connections", max_connections), ("max_in_flight", max_in_flight)] {
-        if limit == Some(0) {
-            let problem = Problem::new(format!("{at}.{key}"), "0 would turn everybody away");
-            problems.push(problem.hint("give 1 or more; leave it out for no limit"));
         }
     }
 }

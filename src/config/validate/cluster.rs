@@ -23,6 +23,7 @@ pub(super) fn check(live: &Live, problems: &mut Vec<Problem>) {
         }
         super::retry::breaker(&format!("{path}.circuit_breaker"), &cluster.circuit_breaker, problems);
         super::failover::check(&format!("{path}.failover"), name, cluster, live, problems);
+        super::upstream::check(&path, cluster, problems);
         if let Some(timeout) = cluster.connect_timeout {
             let path = format!("{path}.connect_timeout");
             within(&path, timeout, Span::millis(1), Span::secs(300), problems);

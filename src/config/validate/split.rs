@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use crate::config::live::{Live, MAX_VARIANTS, MAX_WEIGHT, Split, SplitCookie, SplitKey, Splits};
+use crate::config::live::{Live, MAX_VARIANTS, MAX_WEIGHT, Split, SplitCookie, SplitKey, Splits, Variant};
 use crate::config::problem::list;
 use crate::config::validate::route::{conditions, known_cluster};
 use crate::config::validate::within;
@@ -29,7 +29,7 @@ pub(super) fn check(path: &str, split: &Split, live: &Live, problems: &mut Vec<P
     if let Some(seed) = split.seed.as_deref().filter(|seed| !is_seed(seed)) {
         problems.push(bad_seed(&format!("{path}.seed"), seed));
     }
-    variants(&format!("{path}.variants"), split, live, problems);
+    variants(&format!("{path}.variants"), &split.variants, live, problems);
     key(&format!("{path}.key"), &split.key, problems);
     for (index, over) in split.overrides.iter().enumerate() {
         let path = format!("{path}.overrides[{index}]");
@@ -45,8 +45,8 @@ pub(super) fn check(path: &str, split: &Split, live: &Live, problems: &mut Vec<P
     }
 }
 
-fn variants(path: &str, split: &Split, live: &Live, problems: &mut Vec<Problem>) {
-    let count = split.variants.len();
+pub(super) fn variants(path: &str, variants: &[Variant], live: &Live, problems: &mut Vec<Problem>) {
+    let count = variants.len();
     if count == 0 {
         let problem = Problem::new(path, "the split has no variant");
         problems.push(problem.hint("as variants: [ { name: control, cluster: web-v1, weight: 90 }, ... ]"));
@@ -56,7 +56,7 @@ fn variants(path: &str, split: &Split, live: &Live, problems: &mut Vec<Problem>)
         problems.push(Problem::new(path, format!("{count} variants are more than {MAX_VARIANTS}")));
     }
     let mut names = HashSet::new();
-    for (index, variant) in split.variants.iter().enumerate() {
+    for (index, variant) in variants.iter().enumerate() {
         let path = format!("{path}[{index}]");
         if !names.insert(&variant.name) {
             let what = format!("two variants are named `{}`", variant.name);
@@ -68,7 +68,7 @@ fn variants(path: &str, split: &Split, live: &Live, problems: &mut Vec<Problem>)
             problems.push(too_heavy(&format!("{path}.weight"), variant.weight));
         }
     }
-    if split.variants.iter().all(|variant| variant.weight == 0) {
+    if variants.iter().all(|variant| variant.weight == 0) {
         let problem = Problem::new(path, "all weights are 0, so no request could be assigned");
         problems.push(
             problem.hint("give at least one variant a weight above 0; to close the route, use `respond`"),

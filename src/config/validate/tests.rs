@@ -14,6 +14,10 @@ fn with(addresses: &[&str], admin: &str) -> Vec<Problem> {
             name,
             address: address.parse().unwrap(),
             limits: crate::config::boot::Limits::default(),
+            tls: None,
+            proxy_protocol: None,
+            tcp: None,
+            allow_trace: false,
         });
     }
     let mut problems = Vec::new();

@@ -7,7 +7,7 @@ use super::*;
 
 fn tap() -> (Tap, tokio::io::DuplexStream, Arc<Note>) {
     let (near, far) = duplex(1024);
-    let note = Arc::new(Note::new(None));
+    let note = Arc::new(Note::new());
     (Tap::new(Box::new(near), note.clone()), far, note)
 }
 
