@@ -13,6 +13,7 @@
 //! | `response_filter`, body filter | [`respond`] | hop-by-hop out, header edits, the deadline |
 //! | `fail_to_proxy` | [`error`] | status and flag of what went wrong |
 //! | `logging` | [`finish`] | metrics, access log |
+//! | those of an upgrade | `tunnel` | waits for the request before the 101 is read; idle time |
 //! | of each try | `outcome` | what became of it, for passive detection |
 //!
 //! The phases are Pingora's (see `pingora_proxy::ProxyHttp`); only as few of its async hooks are
@@ -37,6 +38,7 @@ mod outcome;
 pub mod respond;
 mod retry;
 pub mod tap;
+mod tunnel;
 mod variant;
 
 use std::sync::Arc;
@@ -193,7 +195,7 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        forward::request(request, ctx)?;
+        forward::request(request, session.req_header().version, ctx)?;
         mirror::header(session, request, ctx);
         Ok(())
     }
@@ -207,6 +209,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         mirror::body(session, body.as_ref(), end, ctx);
         if end {
+            tunnel::asked(ctx);
             connect::uploaded(session, ctx);
         }
         Ok(())

@@ -22,6 +22,7 @@ pub mod scrape;
 pub mod series;
 pub mod split;
 mod text;
+pub mod upgraded;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use self::outlier::Outliers;
 use self::route::Routes;
 use self::series::Family;
 use self::text::Text;
+use self::upgraded::Tunnels;
 
 pub use self::breaker::Bound;
 pub use self::health::HealthMetrics;
@@ -46,6 +48,7 @@ pub use self::route::RouteMetrics;
 pub use self::scrape::{ClusterSample, EndpointSample, EndpointState, Scrape, SourceSample};
 pub use self::series::Counter;
 pub use self::split::{RatioSample, SplitSample, VariantSample};
+pub use self::upgraded::{Upgraded, UpgradedMetrics};
 
 /// Every family.
 pub struct Metrics {
@@ -56,6 +59,7 @@ pub struct Metrics {
     access_log_dropped: IntCounter,
     routes: Routes,
     mirrors: Mirrors,
+    tunnels: Tunnels,
     reloads: Family,
     invalid: Family,
     turned_away: Family,
@@ -115,6 +119,7 @@ impl Metrics {
             )?,
             routes: Routes::default(),
             mirrors: Mirrors::default(),
+            tunnels: Tunnels::default(),
             reloads: Family::new("tidegate_config_reloads_total", "Reloads by result.", &["result"]),
             invalid: Family::new(
                 "tidegate_http_requests_invalid_total",
@@ -224,6 +229,7 @@ impl Metrics {
     pub fn sweep(&self) {
         self.routes.sweep();
         self.mirrors.sweep();
+        self.tunnels.sweep();
         for family in [&self.retries, &self.panic, &self.connect_failures, &self.rejected] {
             family.sweep();
         }
@@ -243,6 +249,7 @@ impl Metrics {
         let mut text = Text::new(out);
         self.routes.render(&mut text);
         self.mirrors.render(&mut text);
+        self.tunnels.render(&mut text);
         for family in [&self.reloads, &self.invalid, &self.retries, &self.panic, &self.connect_failures] {
             family.render(&mut text);
         }

@@ -15,7 +15,7 @@ use crate::balance::Choice;
 use crate::endpoint::{self, Lease};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
-use crate::proxy::{outcome, retry, variant};
+use crate::proxy::{outcome, retry, tunnel, variant};
 use crate::retry::Failure;
 use crate::snapshot::Snapshot;
 use crate::snapshot::table::Forward;
@@ -55,6 +55,7 @@ pub(crate) async fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<
     if let Some(forward) = ctx.forward() {
         limit(&mut peer.options, session, forward, left);
     }
+    tunnel::prepare(session, &mut peer, ctx);
     let endpoint = &cluster.endpoints[choice.index];
     ctx.lease = Some(lease.unwrap_or_else(|| endpoint.state.lease()));
     ctx.endpoint = Some(endpoint.member.address);
@@ -144,7 +145,11 @@ pub(crate) fn broke(
     ctx.lease = None;
     ctx.stale_connection = reused;
     let failure = if late || timed_out { Failure::Timeout } else { Failure::Reset };
-    ctx.flag = Some(if failure == Failure::Timeout { Flag::UT } else { Flag::UC });
+    ctx.flag = Some(match (failure, error.etype()) {
+        (Failure::Timeout, _) => Flag::UT,
+        (_, ErrorType::InvalidHTTPHeader) => Flag::UPE,
+        _ => Flag::UC,
+    });
     // A time-out of the whole request leaves no time to try again; one of a stream that stands still
     // is none of a try.
     let again = (late || !timed_out) && retry::again(session, ctx, failure, None);

@@ -1,5 +1,7 @@
 //! What the client sees of the endpoint's answer, and the deadline while it streams.
 
+mod valid;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use http::{Version, header};
@@ -10,8 +12,8 @@ use pingora_proxy::Session;
 use crate::filter::{Exchange, Memory};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
-use crate::proxy::link::Link;
-use crate::proxy::{hop, outcome, retry, tap, variant};
+use crate::proxy::forward::told;
+use crate::proxy::{hop, outcome, retry, tap, tunnel, variant};
 use crate::snapshot::{Action, Route};
 
 /// A header that took more than this part of the time left is late. The body's read timeout is the
@@ -32,6 +34,10 @@ pub(crate) fn header(
     if status < 200 && status != 101 {
         return Ok(());
     }
+    valid::check(response)?;
+    if status == 101 {
+        tunnel::opened(session, response, ctx)?;
+    }
     outcome::answered(ctx, status);
     if status != 101 {
         retry::answered(session, response, ctx)?;
@@ -44,9 +50,6 @@ pub(crate) fn header(
     // An answer after a failed try is the endpoint's own.
     ctx.flag = None;
     if status == 101 {
-        // From here on it is a tunnel; the idle timeout bounds it.
-        ctx.deadline = None;
-        tap::cut_at(session, None);
         return Ok(());
     }
     if let Some(deadline) = ctx.deadline
@@ -56,6 +59,9 @@ pub(crate) fn header(
         tap::cut_at(session, Some(deadline));
     }
     hop::response(response);
+    if ctx.snapshot.as_ref().is_some_and(|snapshot| snapshot.table.forwarding.via) {
+        response.append_header(header::VIA, told::via(response.version))?;
+    }
     if session.req_header().version < Version::HTTP_11
         && response.remove_header(&header::TRANSFER_ENCODING).is_some()
     {
@@ -70,19 +76,23 @@ pub(crate) fn header(
 pub(crate) fn edit(response: &mut ResponseHeader, ctx: &mut RequestCtx) {
     let Some(snapshot) = ctx.snapshot.clone() else { return };
     let Some(route) = ctx.route.map(|index| &snapshot.table.routes[index]) else { return };
+    let of = (ctx.client(), ctx.scheme());
     if let Action::Forward(forward) = &route.action
         && !forward.filters.is_empty()
     {
-        forward.filters.on_response(response, &mut exchange(ctx.link.as_deref(), route, &mut ctx.memory));
+        forward.filters.on_response(response, &mut exchange(of, route, &mut ctx.memory));
     }
     route.response_headers.response(response);
     variant::tell(response, ctx);
 }
 
-/// What filters may know of the request.
-pub(crate) fn exchange<'a>(link: Option<&Link>, route: &'a Route, memory: &'a mut Memory) -> Exchange<'a> {
-    let client = link.and_then(Link::ip).unwrap_or(UNKNOWN);
-    Exchange::new(route.name.as_str(), client, link.map_or("http", Link::scheme), memory)
+/// What filters may know of the request. `client`, `scheme`: as far as they can be believed.
+pub(crate) fn exchange<'a>(
+    (client, scheme): (Option<IpAddr>, &'static str),
+    route: &'a Route,
+    memory: &'a mut Memory,
+) -> Exchange<'a> {
+    Exchange::new(route.name.as_str(), client.unwrap_or(UNKNOWN), scheme, memory)
 }
 
 /// Ends a stream whose time is up. A stream that stands still ends by the read timeout; one that

@@ -69,7 +69,8 @@ pub(crate) fn prepare(session: &Session, peer: &mut HttpPeer, ctx: &mut RequestC
         return;
     }
     let idle = ctx.forward().and_then(|forward| forward.idle_timeout);
-    let tunnel = Arc::new(Tunnel { stage: AtomicU8::new(0), idle, timed_out: false.into() });
+    let tunnel =
+        Arc::new(Tunnel { stage: AtomicU8::new(Stage::Opening as u8), idle, timed_out: false.into() });
     let options = &mut peer.options;
     options.custom_l4 = Some(Arc::new(Opener::new(tunnel.clone(), options.custom_l4.take())));
     // Nobody else gets it from the pool, and it gets nobody else's.

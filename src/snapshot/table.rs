@@ -11,9 +11,10 @@ use crate::filter::headers::Edits;
 use crate::filter::redirect::Redirect;
 use crate::filter::respond::Respond;
 use crate::filter::rewrite::Rewrite;
-use crate::observe::metrics::{Counter, RouteMetrics};
+use crate::observe::metrics::{Counter, RouteMetrics, UpgradedMetrics};
 use crate::retry::Retry;
 use crate::route::Router;
+use crate::snapshot::Forwarding;
 use crate::snapshot::compile::Surroundings;
 use crate::snapshot::mirror::Mirror;
 use crate::split::{Reason, Split};
@@ -32,6 +33,8 @@ pub struct Table {
     pub routes: Box<[Route]>,
     /// By the index of a cluster, who stands in for it.
     pub failover: Box<[Box<[Fallback]>]>,
+    /// What endpoints and clients are told of the way between them.
+    pub forwarding: Forwarding,
     /// What requests without a route are counted under.
     pub unrouted: RouteMetrics,
     /// A hash of the config it was compiled from, for the snapshot's digest.
@@ -59,6 +62,8 @@ pub struct Route {
     pub spilled: Spilled,
     /// The same for each variant of its split.
     pub variants: Box<[VariantMetrics]>,
+    /// What its tunnels are counted under, by the index of their cluster.
+    pub upgraded: Box<[(usize, UpgradedMetrics)]>,
     /// The conditions as written, for people.
     pub conditions: live::Match,
 }
@@ -124,7 +129,14 @@ impl Table {
     pub fn empty(around: &Surroundings) -> Self {
         let listeners: Vec<_> = around.listeners.iter().map(String::as_str).collect();
         let unrouted = around.metrics.route(&listeners, "", "", "");
-        Self { router: Router::empty(), routes: Box::new([]), unrouted, failover: Box::new([]), digest: 0 }
+        Self {
+            router: Router::empty(),
+            routes: Box::new([]),
+            unrouted,
+            failover: Box::new([]),
+            forwarding: Forwarding::default(),
+            digest: 0,
+        }
     }
 
     /// Who stands in for a cluster.

@@ -60,10 +60,12 @@ impl Tunnels {
     }
 
     pub(super) fn render(&self, text: &mut Text) {
-        let series = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut series = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Most routes never have one; a line for each would be most of the page.
+        series.retain(|_, handle| handle.0.opened.load(Relaxed) > 0);
         let tags = |names: &[Box<str>; 2]| {
             let [route, cluster] = names;
-            labels([("route", route.as_ref()), ("cluster", cluster.as_ref())].into_iter())
+            labels([("route", route.as_ref()), ("cluster", cluster.as_ref())])
         };
         let help = "Connections that are tunnels now, as WebSockets are.";
         text.family("tidegate_upgraded_connections_active", help, Kind::Gauge);

@@ -85,14 +85,29 @@ mod tests {
             assert_eq!(fate(name), Fate::Trusted, "{name}");
         }
         for name in [
-            "x_forwarded_for", "x-forwarded_for", "x_forwarded-proto", "x.forwarded.host", "x_forwarded",
-            "x-real-ip", "x_real_ip", "x_request_id", "x-request_id", "x_tidegate_variant",
-            "x-tidegate-attempts", "x-tidegate-whatever", "x-forwarded-client-cert", "x_forwarded_client_cert",
-            "content_length", "transfer_encoding", "proxy_connection",
+            "x_forwarded_for",
+            "x-forwarded_for",
+            "x_forwarded-proto",
+            "x.forwarded.host",
+            "x_forwarded",
+            "x-real-ip",
+            "x_real_ip",
+            "x_request_id",
+            "x-request_id",
+            "x_tidegate_variant",
+            "x-tidegate-attempts",
+            "x-tidegate-whatever",
+            "x-forwarded-client-cert",
+            "x_forwarded_client_cert",
+            "content_length",
+            "transfer_encoding",
+            "proxy_connection",
         ] {
             assert_eq!(fate(name), Fate::Never, "{name}");
         }
-        for name in ["x-request-id", "x-user", "x_user", "forwarded_", "accept", "x-forward", "_", "traceparent"] {
+        for name in
+            ["x-request-id", "x-user", "x_user", "forwarded_", "accept", "x-forward", "_", "traceparent"]
+        {
             assert_eq!(fate(name), Fate::Passes, "{name}");
         }
     }

@@ -3,7 +3,7 @@
 //! In two steps: [`draft`] compiles what can be wrong, [`finish`] resolves metrics, once all routes are
 //! right; so a config that is refused leaves no series behind.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::config::live::{self, Live};
 use crate::config::{Name, Problem};
@@ -11,8 +11,10 @@ use crate::filter::headers::Edits;
 use crate::filter::redirect::Redirect;
 use crate::filter::respond::Respond;
 use crate::filter::rewrite::Rewrite;
+use crate::observe::metrics::UpgradedMetrics;
 use crate::retry::Retry;
 use crate::route::Router;
+use crate::snapshot::Forwarding;
 use crate::snapshot::compile::Surroundings;
 use crate::snapshot::mirror::Mirror;
 use crate::snapshot::table::{
@@ -168,7 +170,12 @@ pub(super) fn finish(
             ),
             crossings: around.metrics.crossings(route.name.as_str(), variant.name.as_str(), &names),
         });
+        let clusters = route.cluster.iter();
+        let variants_of = route.split.iter().flat_map(|split| &split.variants);
+        let clusters = clusters.chain(variants_of.map(|variant| &variant.cluster));
+        let upgraded = upgraded(&route.name, clusters, live, indexes, around);
         Route {
+            upgraded,
             name: route.name.clone(),
             metrics: metrics(route.cluster.as_ref().map_or("", Name::as_str), ""),
             spilled: spilled(route.cluster.as_ref(), ""),
@@ -178,14 +185,37 @@ pub(super) fn finish(
             response_headers,
         }
     });
-    let digest = xxhash_rust::xxh3::xxh3_64(format!("{:?}", live.routes).as_bytes());
+    let written = format!("{:?} {:?}", live.routes, live.forwarding);
+    let digest = xxhash_rust::xxh3::xxh3_64(written.as_bytes());
     Table {
         routes: routes.collect(),
         router,
         failover: failover(live, indexes, around),
         unrouted: around.metrics.route(&listeners, "", "", ""),
+        forwarding: Forwarding::from(&live.forwarding),
         digest,
     }
+}
+
+/// What the tunnels of a route are counted under: those to its clusters, and to who stands in for them.
+fn upgraded<'a>(
+    route: &Name,
+    clusters: impl Iterator<Item = &'a Name>,
+    live: &'a Live,
+    indexes: &HashMap<&Name, usize>,
+    around: &Surroundings,
+) -> Box<[(usize, UpgradedMetrics)]> {
+    let with_others = clusters.flat_map(|name| {
+        let others = live.clusters.get(name).into_iter().flat_map(|cluster| &cluster.failover);
+        std::iter::once(name).chain(others)
+    });
+    // Ordered and once each: a split may name a cluster twice.
+    let names: BTreeSet<_> = with_others.collect();
+    let handle = |name: &Name| {
+        let index = *indexes.get(name)?;
+        Some((index, around.metrics.upgraded(route.as_str(), name.as_str())))
+    };
+    names.into_iter().filter_map(handle).collect()
 }
 
 /// Who stands in for each cluster.

@@ -71,7 +71,8 @@ fn forwarded_is_read_where_the_other_is_missing() {
 
 #[test]
 fn scheme_and_host_are_those_of_the_proxy_next_to_us() {
-    let find = |lines: &[_]| Origin::find(&headers(lines), "10.0.0.1".parse().unwrap(), trusts).unwrap().https;
+    let find =
+        |lines: &[_]| Origin::find(&headers(lines), "10.0.0.1".parse().unwrap(), trusts).unwrap().https;
     assert_eq!(find(&[("x-forwarded-proto", "https")]), Some(true));
     assert_eq!(find(&[("x-forwarded-proto", "https, http")]), Some(false));
     assert_eq!(find(&[("x-forwarded-proto", "gopher")]), None);

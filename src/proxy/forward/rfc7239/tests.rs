@@ -34,9 +34,23 @@ fn the_examples_of_the_rfc_are_read() {
 #[test]
 fn what_is_no_element_is_none() {
     for line in [
-        "", ";", "for", "for=", "for=2001:db8::1", "for=[2001:db8::1]", "for=1.2.3", "for=1.2.3.4:80",
-        "for=\"1.2.3.4", "for=\"a\"b\"", "for=1.2.3.4;for=1.2.3.4", "for=1.2.3.4 ;; proto=http", "fo r=1.2.3.4",
-        "for=_", "for=\"[::1\"", "for=\"1.2.3.4:999999\"", "for=\"1.2.3.4\\\"",
+        "",
+        ";",
+        "for",
+        "for=",
+        "for=2001:db8::1",
+        "for=[2001:db8::1]",
+        "for=1.2.3",
+        "for=1.2.3.4:80",
+        "for=\"1.2.3.4",
+        "for=\"a\"b\"",
+        "for=1.2.3.4;for=1.2.3.4",
+        "for=1.2.3.4 ;; proto=http",
+        "fo r=1.2.3.4",
+        "for=_",
+        "for=\"[::1\"",
+        "for=\"1.2.3.4:999999\"",
+        "for=\"1.2.3.4\\\"",
     ] {
         assert_eq!(one(line), None, "{line}");
     }
