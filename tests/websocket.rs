@@ -3,10 +3,16 @@
 
 mod support;
 
+#[path = "websocket/asking.rs"]
+mod asking;
 #[path = "websocket/at_once.rs"]
 mod at_once;
+#[path = "websocket/ending.rs"]
+mod ending;
 
 use std::net::SocketAddr;
+
+use self::support::{RawClient, TidegateProcess};
 
 /// What a client sends to open a WebSocket.
 const OPEN: &str = "GET /chat HTTP/1.1\r\nhost: h\r\nupgrade: websocket\r\nconnection: keep-alive, Upgrade\r\n\
@@ -22,4 +28,18 @@ fn live(endpoint: SocketAddr, more: &str) -> String {
         "clusters: {{ web: {{ static: {{ endpoints: [ {{ address: '{endpoint}' }} ] }} }} }}\n\
          routes: [ {{ name: all, cluster: web{more} }} ]\n"
     )
+}
+
+/// Opens a tunnel.
+async fn open(tidegate: &TidegateProcess) -> RawClient {
+    let mut client = RawClient::connect(tidegate.addr("http")).await;
+    client.send(OPEN).await;
+    let head = client.head().await.unwrap();
+    assert_eq!((head.status, head.header("upgrade")), (101, Some("websocket")), "{head:?}");
+    client
+}
+
+/// How many tunnels are open.
+async fn active(tidegate: &TidegateProcess) -> f64 {
+    tidegate.metric("tidegate_upgraded_connections_active", &["route=\"all\"", "cluster=\"web\""]).await
 }

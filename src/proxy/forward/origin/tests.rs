@@ -60,7 +60,9 @@ fn forwarded_is_read_where_the_other_is_missing() {
         ("for=192.0.2.7, for=\"10.0.0.2:80\";by=_x", "192.0.2.7"),
         ("for=\"[2001:db8::1]\"", "2001:db8::1"),
         ("for=6.6.6.6, for=_hidden, for=10.0.0.2", "10.0.0.2"),
-        ("for=6.6.6.6;host=\"x, for=192.0.2.7", "10.0.0.1"),
+        // A quote that is never closed is no way to hide what is after it.
+        ("for=6.6.6.6;host=\"x, for=192.0.2.7", "192.0.2.7"),
+        ("for=\"192.0.2.7", "10.0.0.1"),
         ("by=10.0.0.2", "10.0.0.1"),
     ] {
         assert_eq!(client(&[("forwarded", line)]), found, "{line}");
