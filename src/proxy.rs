@@ -209,6 +209,9 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         mirror::body(session, body.as_ref(), end, ctx);
         if end {
+            // HTTP/2 may end a body with an empty piece. Pingora would write that as a chunk, which ends
+            // the body, and end it once more: five bytes of what the endpoint takes for a next request.
+            *body = body.take().filter(|piece| !piece.is_empty());
             tunnel::asked(ctx);
             connect::uploaded(session, ctx);
         }

@@ -45,14 +45,20 @@ async fn serve(program: &Path, name: &str) -> (Child, std::net::SocketAddr) {
     command.arg(script(name)).stdout(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let line = timeout(Duration::from_secs(20), lines.next_line()).await.expect("it listens").unwrap().unwrap();
+    let line =
+        timeout(Duration::from_secs(20), lines.next_line()).await.expect("it listens").unwrap().unwrap();
     (child, format!("127.0.0.1:{line}").parse().unwrap())
 }
 
 /// Runs a client to its end; what it printed.
 async fn run(program: &Path, name: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
-    command.arg(script(name)).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .arg(script(name))
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     command.env_remove("http_proxy").env_remove("HTTP_PROXY").env("NO_PROXY", "*");
     let output = timeout(DEADLINE, command.output()).await.expect("it ends by itself").unwrap();
     let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -83,7 +89,10 @@ async fn curl_gets_through_in_each_version() {
         let get = curl(&[version, &url("/bytes?n=1000")]).await;
         assert_eq!((get.code, get.status, get.body.len()), (0, 200, 1000), "{version}: {get:?}");
         let head = curl(&[version, "-I", &url("/bytes?n=1000")]).await;
-        assert!(head.code == 0 && head.head.to_ascii_lowercase().contains("content-length: 1000"), "{head:?}");
+        assert!(
+            head.code == 0 && head.head.to_ascii_lowercase().contains("content-length: 1000"),
+            "{head:?}"
+        );
         let range = curl(&[version, "-r", "10-19", &url("/bytes?n=1000")]).await;
         assert_eq!((range.status, range.body.len()), (206, 10), "{version}: {range:?}");
         assert!(range.head.to_ascii_lowercase().contains("content-range: bytes 10-19/1000"), "{range:?}");
@@ -92,15 +101,26 @@ async fn curl_gets_through_in_each_version() {
         let packed = curl(&[version, "--compressed", &url("/gzip")]).await;
         assert_eq!(packed.text(), "packed ".repeat(1000), "{version}");
         let raw = curl(&[version, "-H", "accept-encoding: gzip", &url("/gzip")]).await;
-        assert!(raw.body.starts_with(&[0x1f, 0x8b]) && raw.head.to_ascii_lowercase().contains("content-encoding: gzip"));
+        assert!(
+            raw.body.starts_with(&[0x1f, 0x8b])
+                && raw.head.to_ascii_lowercase().contains("content-encoding: gzip")
+        );
         let down = curl(&[version, &url(&format!("/bytes?n={LARGE}"))]).await;
         assert_eq!((down.code, down.body.len()), (0, LARGE), "{version}");
         let up = curl_with(&[version, "--data-binary", "@-", &url("/upload")], &large).await;
         assert_eq!((up.code, &up.json()["length"]), (0, &LARGE.into()), "{version}: {}", up.text());
         let gone = curl(&[version, "-X", "DELETE", &url("/none")]).await;
         assert_eq!((gone.code, gone.status, gone.body.len()), (0, 204, 0), "{version}: {gone:?}");
-        let waited = curl_with(&[version, "-v", "-H", "Expect: 100-continue", "-T", "-", &url("/upload")], b"hello").await;
-        assert_eq!((waited.code, &waited.json()["length"]), (0, &5.into()), "{version}: {waited:?}");
+        if version == "--http1.0" {
+            // It knows no chunks and does not wait.
+            continue;
+        }
+        for _ in 0..2 {
+            let waits = ["-v", "-H", "Expect: 100-continue", "-T", "-"];
+            let waited = curl_with(&[&[version], &waits[..], &[&url("/upload")]].concat(), b"hello").await;
+            assert_eq!((waited.code, waited.status), (0, 200), "{version}: {waited:?}");
+            assert_eq!(waited.json()["length"], 5, "{version}: {waited:?}");
+        }
     }
     let hints = curl(&["--http1.1", "-v", &url("/hints")]).await;
     assert!(hints.log.contains("HTTP/1.1 103") && hints.status == 200, "{hints:?}");

@@ -6,7 +6,8 @@ import sys
 import httpx
 
 base, version = sys.argv[1], sys.argv[2]
-LARGE = 100 << 20
+# Over HTTP/2 it waits for its own small writes (Nagle) with each window, 40 ms for 64 KiB.
+LARGE = 100 << 20 if version == "1" else 10 << 20
 
 with httpx.Client(http1=version == "1", http2=version == "2", timeout=60, trust_env=False) as client:
     get = client.get(base + "/bytes?n=1000")

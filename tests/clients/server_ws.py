@@ -6,7 +6,12 @@ import websockets
 
 
 async def serve(socket, _path=None):
-    async for message in socket:
+    # A close with a code of its own is no error.
+    while True:
+        try:
+            message = await socket.recv()
+        except websockets.ConnectionClosed:
+            return
         if message == "close, please":
             await socket.close(4001, "as you say")
             return

@@ -1,13 +1,15 @@
 //! Interim answers, answers without bodies, trailers: what each client can take of them.
 
 use super::live;
-use crate::support::{RawClient, Scripted, Tidegate, curl, send};
+use crate::support::{RawClient, Scripted, Tidegate, curl, curl_with, send};
 
 #[tokio::test]
 async fn early_hints_reach_those_who_know_them() {
     let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n";
     let last = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-    let endpoint = Scripted::start(vec![send(format!("{hints}HTTP/1.1 102 Processing\r\n\r\n{hints}")), send(last)]).await;
+    let endpoint =
+        Scripted::start(vec![send(format!("{hints}HTTP/1.1 102 Processing\r\n\r\n{hints}")), send(last)])
+            .await;
     let tidegate = Tidegate::new(&live(endpoint.addr, "", "")).start().await;
     let mut client = RawClient::connect(tidegate.addr("http")).await;
     for round in 0..2 {
@@ -53,9 +55,31 @@ async fn answers_that_have_no_body_keep_the_connection() {
             client.send(format!("GET /{at} HTTP/1.1\r\nhost: h\r\n\r\n")).await;
             let answer = client.head().await.unwrap();
             assert!(answer.head.contains(status), "{answer:?}");
-            assert_eq!((answer.header("content-length"), answer.count("transfer-encoding")), (*length, 0), "{answer:?}");
+            assert_eq!(
+                (answer.header("content-length"), answer.count("transfer-encoding")),
+                (*length, 0),
+                "{answer:?}"
+            );
         }
     }
+}
+
+/// An HTTP/2 client may end its body with an empty frame. It must not end twice for the endpoint, which
+/// would take the rest for a request.
+#[tokio::test]
+async fn a_body_ends_once() {
+    let endpoint = Scripted::start(vec![send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")]).await;
+    let tidegate = Tidegate::new(&live(endpoint.addr, "", "")).start().await;
+    for _ in 0..3 {
+        let sent = curl_with(&["--http2-prior-knowledge", "-T", "-", &tidegate.url("/")], b"hello").await;
+        assert_eq!((sent.code, sent.text().as_str()), (0, "ok"), "{sent:?}");
+    }
+    let seen = endpoint.seen();
+    assert_eq!(seen.len(), 3, "{seen:?}");
+    assert!(
+        seen.iter().all(|one| one.starts_with("PUT ") && one.ends_with("\r\nhello\r\n0\r\n\r\n")),
+        "{seen:?}"
+    );
 }
 
 /// HTTP/1.1's are dropped in both directions, with the field that announces them.

@@ -9,10 +9,26 @@ async fn no_spelling_of_what_is_set_reaches_the_endpoint() {
     let edits = ", request_headers: { set: { x-user: edge }, remove: [ x-internal ] }";
     let tidegate = Tidegate::new(&live(backend.addr(), "", edits)).start().await;
     let names = [
-        "X_Forwarded_For", "x-forwarded_for", "x_forwarded-proto", "x.forwarded.host", "X_Request_Id",
-        "x-request_id", "x_real_ip", "X-Real-IP", "x-tidegate-variant", "x_tidegate_variant",
-        "x-tidegate-attempts", "X-Forwarded-Client-Cert", "x_forwarded_client_cert", "x-forwarded-port",
-        "x-forwarded-prefix", "forwarded", "content_length", "transfer_encoding", "x_user", "X-internal",
+        "X_Forwarded_For",
+        "x-forwarded_for",
+        "x_forwarded-proto",
+        "x.forwarded.host",
+        "X_Request_Id",
+        "x-request_id",
+        "x_real_ip",
+        "X-Real-IP",
+        "x-tidegate-variant",
+        "x_tidegate_variant",
+        "x-tidegate-attempts",
+        "X-Forwarded-Client-Cert",
+        "x_forwarded_client_cert",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "forwarded",
+        "content_length",
+        "transfer_encoding",
+        "x_user",
+        "X-internal",
         "x_internal",
     ];
     let lines: Vec<_> = names.iter().map(|name| format!("{name}: 6.6.6.6")).collect();

@@ -36,8 +36,13 @@ async fn a_trace_goes_on_or_begins_and_a_retry_keeps_it() {
     let tidegate = Tidegate::new(&live(backend.addr(), config, "")).start().await;
     let mut client = RawClient::connect(tidegate.addr("http")).await;
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let seen = echo(&mut client, &[&format!("traceparent: {parent}"), "tracestate: a=1", "x-request-id: mine"]).await;
-    assert_eq!((values(&seen, "traceparent"), values(&seen, "tracestate")), (vec![parent.to_owned()], vec!["a=1".to_owned()]));
+    let seen =
+        echo(&mut client, &[&format!("traceparent: {parent}"), "tracestate: a=1", "x-request-id: mine"])
+            .await;
+    assert_eq!(
+        (values(&seen, "traceparent"), values(&seen, "tracestate")),
+        (vec![parent.to_owned()], vec!["a=1".to_owned()])
+    );
     assert_eq!(values(&seen, "x-request-id")[0].len(), 36);
     let seen = echo(&mut client, &["traceparent: 00-0-0-00", "tracestate: a=1"]).await;
     let made = values(&seen, "traceparent");
@@ -47,7 +52,10 @@ async fn a_trace_goes_on_or_begins_and_a_retry_keeps_it() {
     tidegate.reload(&live(backend.addr(), "", "")).await;
     let long = format!("x-request-id: {}", "x".repeat(200));
     let seen = echo(&mut client, &["traceparent: 00-0-0-00", &long]).await;
-    assert_eq!((values(&seen, "traceparent")[0].as_str(), values(&seen, "x-request-id")[0].len()), ("00-0-0-00", 36));
+    assert_eq!(
+        (values(&seen, "traceparent")[0].as_str(), values(&seen, "x-request-id")[0].len()),
+        ("00-0-0-00", 36)
+    );
     let seen = echo(&mut client, &["x-request-id: mine"]).await;
     assert_eq!(values(&seen, "x-request-id"), ["mine"]);
 }

@@ -54,9 +54,10 @@ async fn nobody_chooses_an_address() {
     let tidegate = Tidegate::new(&live(backend.addr(), "trusted: [ 127.0.0.2 ]", "")).start().await;
     let mut proxy = RawClient::connect_from("127.0.0.2", tidegate.addr("http")).await;
     // The proxy adds 192.0.2.7 to what came.
-    for (at, came) in ["6.6.6.6", "\"6.6.6.6", "for=6.6.6.6", "6.6.6.6:1, [::1]:2", "127.0.0.2", ",,", "\t", "_x, unknown"]
-        .iter()
-        .enumerate()
+    for (at, came) in
+        ["6.6.6.6", "\"6.6.6.6", "for=6.6.6.6", "6.6.6.6:1, [::1]:2", "127.0.0.2", ",,", "\t", "_x, unknown"]
+            .iter()
+            .enumerate()
     {
         let request = format!(
             "GET /{at} HTTP/1.1\r\nhost: h\r\nforwarded: for=6.6.6.6\r\nx-forwarded-for: {came}, 192.0.2.7\r\n\r\n"

@@ -32,10 +32,9 @@ async fn only_a_websocket_is_asked_for() {
 async fn a_refusal_is_an_answer() {
     let body = "HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno";
     let asks = "HTTP/1.1 426 Upgrade Required\r\nupgrade: websocket\r\nconnection: upgrade\r\ncontent-length: 0\r\n\r\n";
-    let endpoint = Scripted::by_head(move |head| {
-        vec![send(if head.starts_with("GET /chat") { body } else { asks })]
-    })
-    .await;
+    let endpoint =
+        Scripted::by_head(move |head| vec![send(if head.starts_with("GET /chat") { body } else { asks })])
+            .await;
     let tidegate = Tidegate::new(&live(endpoint.addr, "")).start().await;
     let mut client = RawClient::connect(tidegate.addr("http")).await;
     for _ in 0..3 {
@@ -49,7 +48,10 @@ async fn a_refusal_is_an_answer() {
 #[tokio::test]
 async fn a_101_to_something_else_is_a_502() {
     let endpoint = Scripted::by_head(|_| {
-        vec![send("HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\nevil"), Step::Echo]
+        vec![
+            send("HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\nevil"),
+            Step::Echo,
+        ]
     })
     .await;
     let tidegate = Tidegate::new(&live(endpoint.addr, "")).start().await;

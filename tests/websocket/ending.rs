@@ -24,7 +24,11 @@ async fn either_side_may_end_it_and_it_is_counted() {
     drop(clients);
     eventually_closed(&tidegate).await;
     let line = tidegate.logged(|line| line["bytes_in"] == 10).await;
-    assert_eq!((&line["status"], &line["bytes_out"], &line["flags"]), (&101.into(), &10.into(), &"".into()), "{line}");
+    assert_eq!(
+        (&line["status"], &line["bytes_out"], &line["flags"]),
+        (&101.into(), &10.into(), &"".into()),
+        "{line}"
+    );
     assert_eq!(tidegate.metric("tidegate_upgraded_connections_total", &[]).await, 3.0);
 }
 
@@ -39,7 +43,9 @@ async fn eventually_closed(tidegate: &crate::support::TidegateProcess) {
 #[tokio::test]
 async fn the_endpoint_may_close_or_die() {
     for end in [Step::Close, Step::Reset] {
-        let endpoint = Scripted::start(vec![send(format!("{OPENED}bye")), Step::Wait(Duration::from_millis(100)), end]).await;
+        let endpoint =
+            Scripted::start(vec![send(format!("{OPENED}bye")), Step::Wait(Duration::from_millis(100)), end])
+                .await;
         let tidegate = Tidegate::new(&live(endpoint.addr, "")).start().await;
         let mut client = open(&tidegate).await;
         assert_eq!(client.read_some().await.unwrap(), b"bye");
