@@ -58,6 +58,9 @@ pub(crate) fn header(
     {
         tap::cut_at(session, Some(deadline));
     }
+    if is_empty(response) {
+        tunnel::answered(ctx);
+    }
     hop::response(response);
     if ctx.snapshot.as_ref().is_some_and(|snapshot| snapshot.table.forwarding.via) {
         response.append_header(header::VIA, told::via(response.version))?;
@@ -70,6 +73,12 @@ pub(crate) fn header(
     }
     edit(response, ctx);
     Ok(())
+}
+
+/// Whether no body follows, so that no end of one comes.
+fn is_empty(response: &ResponseHeader) -> bool {
+    let length = response.headers.get(header::CONTENT_LENGTH);
+    matches!(response.status.as_u16(), 204 | 304) || length.is_some_and(|length| length == "0")
 }
 
 /// Takes an answer, wherever it was made, back through the route's filters and edits.
@@ -102,6 +111,9 @@ pub(crate) fn body(
     end: bool,
     ctx: &mut RequestCtx,
 ) -> Result<Option<std::time::Duration>> {
+    if end {
+        tunnel::answered(ctx);
+    }
     if !end && ctx.deadline.is_some_and(|deadline| now() > deadline) {
         ctx.flag = Some(Flag::UT);
         let error = Error::explain(ErrorType::ReadTimedout, "the request's time is up");

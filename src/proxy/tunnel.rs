@@ -45,6 +45,8 @@ pub(crate) struct Tunnel {
     /// How long no byte may pass in either direction. None: no limit.
     idle: Option<Duration>,
     timed_out: AtomicBool,
+    /// The answer was an ordinary one, and is over.
+    spent: AtomicBool,
 }
 
 /// How far the request is. Reads of the endpoint wait amid [`Header`](Stage::Header) and
@@ -62,6 +64,9 @@ enum Stage {
     Asked,
 }
 
+/// Tells the keys of tunnels from those of other connections.
+const APART: u64 = 0x7475_6e6e_656c;
+
 /// Prepares the connection for a request that asks for a tunnel.
 pub(crate) fn prepare(session: &Session, peer: &mut HttpPeer, ctx: &mut RequestCtx) {
     ctx.tunnel = None;
@@ -69,12 +74,17 @@ pub(crate) fn prepare(session: &Session, peer: &mut HttpPeer, ctx: &mut RequestC
         return;
     }
     let idle = ctx.forward().and_then(|forward| forward.idle_timeout);
-    let tunnel =
-        Arc::new(Tunnel { stage: AtomicU8::new(Stage::Opening as u8), idle, timed_out: false.into() });
+    let tunnel = Arc::new(Tunnel {
+        stage: AtomicU8::new(Stage::Opening as u8),
+        idle,
+        timed_out: false.into(),
+        spent: false.into(),
+    });
     let options = &mut peer.options;
     options.custom_l4 = Some(Arc::new(Opener::new(tunnel.clone(), options.custom_l4.take())));
-    // Nobody else gets it from the pool, and it gets nobody else's.
-    peer.group_key = fastrand::u64(..);
+    // It gets nobody else's from the pool, and never gets there itself: see `answered`. The key is a
+    // fixed one since the pool never forgets a key.
+    peer.group_key ^= APART;
     options.idle_timeout = Some(Duration::ZERO);
     options.alpn = ALPN::H1;
     options.read_timeout = None;
@@ -114,6 +124,14 @@ pub(crate) fn opened(session: &Session, response: &ResponseHeader, ctx: &mut Req
         ctx.upgraded = route.upgraded.iter().find(|(index, _)| *index == cluster).map(|(_, m)| m.enter());
     }
     Ok(())
+}
+
+/// An ordinary answer is over. From here on its connection looks as if the endpoint had closed it, so
+/// that Pingora does not keep it.
+pub(crate) fn answered(ctx: &RequestCtx) {
+    if let Some(tunnel) = &ctx.tunnel {
+        tunnel.spent.store(true, Relaxed);
+    }
 }
 
 // === impl Tunnel ===

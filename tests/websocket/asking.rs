@@ -27,6 +27,20 @@ async fn only_a_websocket_is_asked_for() {
     assert!(last.contains("upgrade: websocket") && last.contains("connection: upgrade"), "{last}");
 }
 
+/// A connection that cannot be opened is tried on another endpoint.
+#[tokio::test]
+async fn a_dead_endpoint_is_passed_over() {
+    let endpoint = Scripted::start(vec![send(OPENED), Step::Echo]).await;
+    let dead = crate::support::free_port();
+    let more = format!("{}' }}, {{ address: '127.0.0.1:{dead}", endpoint.addr);
+    let text = live(endpoint.addr, "").replace(&endpoint.addr.to_string(), &more);
+    let tidegate = Tidegate::new(&text).start().await;
+    for _ in 0..6 {
+        open(&tidegate).await.send("hi").await;
+    }
+    tidegate.logged(|line| line["attempts"] == 2 && line["status"] == 101).await;
+}
+
 /// A refusal is an answer like any other, and the client's connection goes on.
 #[tokio::test]
 async fn a_refusal_is_an_answer() {
@@ -37,7 +51,7 @@ async fn a_refusal_is_an_answer() {
             .await;
     let tidegate = Tidegate::new(&live(endpoint.addr, "")).start().await;
     let mut client = RawClient::connect(tidegate.addr("http")).await;
-    for _ in 0..3 {
+    for _ in 0..20 {
         let answer = client.ask(OPEN).await;
         assert_eq!((answer.status, answer.text().as_str()), (403, "no"));
         let answer = client.ask("GET / HTTP/1.1\r\nhost: h\r\n\r\n").await;
@@ -78,4 +92,17 @@ async fn no_answer_is_late_and_what_comes_with_the_101_is_not_lost() {
     tokio::time::sleep(std::time::Duration::from_millis(600)).await;
     client.send("on").await;
     assert_eq!(client.read_some().await.unwrap(), b"on");
+}
+
+/// The connection of a request that asked for a tunnel serves no other, be it refused.
+#[tokio::test]
+async fn no_connection_is_used_again() {
+    let backend = crate::support::Backend::start("one").await;
+    let tidegate = Tidegate::new(&live(backend.addr(), "")).start().await;
+    let mut client = RawClient::connect(tidegate.addr("http")).await;
+    for _ in 0..10 {
+        assert_eq!(client.ask(OPEN).await.text(), "one");
+        assert_eq!(client.ask("GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.text(), "one");
+    }
+    assert_eq!((backend.requests(), backend.connections()), (20, 11));
 }

@@ -102,6 +102,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Channel<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
+        if self.tunnel.spent.load(Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
         if self.tunnel.waits() {
             self.early = Some(cx.waker().clone());
             return Poll::Pending;
