@@ -22,6 +22,7 @@ pub mod scrape;
 pub mod series;
 pub mod split;
 mod text;
+mod tls;
 pub mod upgraded;
 
 #[cfg(test)]
@@ -37,6 +38,7 @@ use self::outlier::Outliers;
 use self::route::Routes;
 use self::series::Family;
 use self::text::Text;
+use self::tls::Tls;
 use self::upgraded::Tunnels;
 
 pub use self::breaker::Bound;
@@ -48,6 +50,7 @@ pub use self::route::RouteMetrics;
 pub use self::scrape::{ClusterSample, EndpointSample, EndpointState, Scrape, SourceSample};
 pub use self::series::Counter;
 pub use self::split::{RatioSample, SplitSample, VariantSample};
+pub use self::tls::TlsMetrics;
 pub use self::upgraded::{Upgraded, UpgradedMetrics};
 
 /// Every family.
@@ -63,6 +66,7 @@ pub struct Metrics {
     reloads: Family,
     invalid: Family,
     turned_away: Family,
+    http2_ended: Family,
     retries: Family,
     panic: Family,
     connect_failures: Family,
@@ -72,6 +76,7 @@ pub struct Metrics {
     crossings: Family,
     rejected: Family,
     failover: Family,
+    tls: Tls,
 }
 
 /// What a request adds to for its cluster.
@@ -131,6 +136,11 @@ impl Metrics {
                 "Connections and requests answered 503 because their listener was full, by the limit.",
                 &["listener", "limit"],
             ),
+            http2_ended: Family::new(
+                "tidegate_http2_ended_total",
+                "HTTP/2 streams and connections of clients that were ended for their own doing, by reason.",
+                &["listener", "reason"],
+            ),
             retries: Family::new(
                 "tidegate_retries_total",
                 "Tries after the first; `budget` are those that were not made because of it.",
@@ -152,6 +162,7 @@ impl Metrics {
             crossings: split::crossings(),
             rejected: breaker::family(),
             failover: failover::family(),
+            tls: Tls::default(),
             registry,
         };
         metrics.start()?;
@@ -208,6 +219,12 @@ impl Metrics {
         self.turned_away.counter(&[listener, limit])
     }
 
+    /// HTTP/2 streams and connections of a listener that are ended for what the client does. `reason`
+    /// is a short fixed word.
+    pub fn http2_ended(&self, listener: &str, reason: &'static str) -> Counter {
+        self.http2_ended.counter(&[listener, reason])
+    }
+
     /// Lines of the access log that were lost; for
     /// [`AccessLog::new`](crate::observe::AccessLog::new).
     pub fn access_log_dropped(&self) -> IntCounter {
@@ -254,11 +271,13 @@ impl Metrics {
             family.render(&mut text);
         }
         self.turned_away.render(&mut text);
+        self.http2_ended.render(&mut text);
         self.outliers.families().for_each(|family| family.render(&mut text));
         let split = [&self.assignments, &self.crossings];
         for family in [&self.health_checks, &self.rejected, &self.failover].into_iter().chain(split) {
             family.render(&mut text);
         }
+        self.tls.render(&mut text);
         scrape.render(&mut text);
         text.into_bytes()
     }

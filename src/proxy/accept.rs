@@ -21,7 +21,7 @@ use crate::proxy::error::{full, local};
 use crate::proxy::forward::{identity, origin::Origin};
 use crate::proxy::link::Link;
 use crate::proxy::respond::{edit, exchange};
-use crate::proxy::{Invalid, Proxy, authority, hop, tap, variant};
+use crate::proxy::{Invalid, Proxy, authority, grpc, hop, http2, secure, tap, variant};
 use crate::route::{RequestView, Router};
 use crate::snapshot::table::Forward;
 use crate::snapshot::{Action, Route};
@@ -53,6 +53,12 @@ impl Proxy {
             return full(session).await.map(|()| true);
         };
         ctx.place = Some(place);
+        if session.req_header().version == Version::HTTP_2
+            && let Err(fault) = http2::check(session, listener)
+        {
+            listener.http2.of(fault.reason).inc();
+            return refuse(session, ctx, fault.status, fault.why).await;
+        }
         hop::request(session.req_header_mut());
         let forwarding = &snapshot.table.forwarding;
         if !forwarding.trusts_nobody()
@@ -61,11 +67,13 @@ impl Proxy {
             ctx.origin = Origin::find(&session.req_header().headers, peer, |ip| forwarding.trusts(ip));
         }
         hush(session);
+        secure::tell(session.req_header_mut(), &link);
         if let Err((reason, why)) = find(session, ctx, &snapshot.table.router, &listener.invalid) {
             reason.inc();
-            return refuse(session, ctx, why).await;
+            return refuse(session, ctx, 400, why).await;
         }
         identity::name(session.req_header_mut(), forwarding);
+        ctx.call = grpc::Call::of(session.req_header());
         let Some(route) = ctx.route.map(|index| &snapshot.table.routes[index]) else {
             ctx.flag = Some(Flag::NR);
             return local(session, 404, "no route").await.map(|()| true);
@@ -73,6 +81,7 @@ impl Proxy {
         match &route.action {
             Action::Forward(forward) => {
                 ctx.deadline = forward.timeout.map(|timeout| ctx.start + timeout);
+                grpc::begin(session.req_header(), forward, ctx);
                 if let Verdict::Answer(made) = filter(session, ctx, forward, route) {
                     return answer(session, ctx, *made).await;
                 }
@@ -179,10 +188,10 @@ fn hush(session: &mut Session) {
     }
 }
 
-async fn refuse(session: &mut Session, ctx: &mut RequestCtx, why: &'static str) -> Result<bool> {
+async fn refuse(session: &mut Session, ctx: &mut RequestCtx, status: u16, why: &'static str) -> Result<bool> {
     ctx.flag = Some(Flag::DPE);
     session.set_keepalive(None);
-    local(session, 400, why).await.map(|()| true)
+    local(session, status, why).await.map(|()| true)
 }
 
 /// Reads what is left of a small body, so that the connection can be kept. A large or slow one, or
@@ -226,7 +235,14 @@ pub(crate) async fn send(
         header.insert_header(header::CONTENT_LENGTH, body.len())?;
     }
     let silent = bodiless || body.is_empty() || session.req_header().method == http::Method::HEAD;
-    session.write_response_header(Box::new(header), silent).await?;
+    match &mut *session.downstream_session {
+        // Pingora's own way leaves the end of the stream to whoever ends the session well. After an
+        // error nobody does, and a gRPC status in a header that does not end the stream is none.
+        ServerSession::Custom(stream) if silent => {
+            stream.write_response_header(Box::new(header), true).await?;
+        }
+        _ => session.write_response_header(Box::new(header), silent).await?,
+    }
     if !silent {
         session.write_response_body(Some(body), true).await?;
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ServerApp};
+use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
@@ -18,25 +18,20 @@ use pingora::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use tokio::time::timeout;
 
+use crate::config::boot::Bounds;
 use crate::observe::Flag;
 use crate::observe::access::Record;
 use crate::proxy::link::Link;
 use crate::proxy::tap::{Ending, HEADER_DEADLINE, Note, Tap};
-use crate::proxy::{Proxy, link};
+use crate::proxy::{Listener, Proxy, http2, link};
 
 /// How long a new connection may stay silent.
 const FIRST_BYTE: Duration = Duration::from_secs(60);
-
-/// How long an HTTP/2 connection may be without a stream.
-const H2_IDLE: Duration = Duration::from_secs(300);
 
 /// How long idle HTTP/1.1 connections stay open when the process begins to drain. Closing them at
 /// once would cut the requests that are on their way; so each of those is answered, with
 /// `connection: close`, and only connections that had nothing to say for so long are closed.
 pub const LINGER: Duration = Duration::from_millis(500);
-
-/// The length of HTTP/2's preface.
-const PREFACE: usize = 24;
 
 /// The application behind the listening sockets.
 pub struct Door {
@@ -52,12 +47,12 @@ struct Open<'a>(&'a AtomicUsize);
 impl Door {
     /// Puts a proxy behind a door.
     pub fn new(conf: &Arc<ServerConf>, proxy: Proxy) -> Self {
-        let mut http = http_proxy(conf, proxy.clone());
-        let mut options = HttpServerOptions::default();
-        options.h2c = true;
-        options.h2_idle_timeout = Some(H2_IDLE);
-        http.server_options = Some(options);
-        Self { http: Arc::new(http), proxy }
+        Self { http: Arc::new(http_proxy(conf, proxy.clone())), proxy }
+    }
+
+    /// The bounds of the listener that a connection came through.
+    pub(super) fn bounds(&self, link: &Link) -> &Bounds {
+        &self.proxy.listeners[link.listener].bounds
     }
 
     /// What the socket says of a connection.
@@ -70,14 +65,15 @@ impl Door {
 
     /// Whether the connection speaks HTTP/2, or how it ended before that could be said.
     async fn speaks_http2(stream: &mut Stream) -> Result<bool, Ending> {
-        let mut start = [0; PREFACE];
+        let mut start = [0; 3];
         peek(stream, &mut start[..1], FIRST_BYTE).await.map_err(|_| Ending::Idle)?;
-        peek(stream, &mut start[..3], HEADER_DEADLINE).await?;
-        if &start[..3] == b"PRI" {
-            peek(stream, &mut start, HEADER_DEADLINE).await?;
-            return Ok(true);
-        }
-        Ok(false)
+        peek(stream, &mut start, HEADER_DEADLINE).await?;
+        Ok(&start == b"PRI")
+    }
+
+    async fn serve_http2(&self, stream: Stream, link: Link, shutdown: &ShutdownWatch) {
+        let link = Arc::new(link);
+        http2::Server { http: &self.http, proxy: &self.proxy, link: &link, shutdown }.serve(stream).await;
     }
 
     /// Serves an HTTP/1 connection, request by request.
@@ -102,7 +98,7 @@ impl Door {
     }
 
     /// Counts and logs a request that never reached a phase of the proxy.
-    fn refused(&self, ending: Ending, link: &Link) {
+    pub(super) fn refused(&self, ending: Ending, link: &Link) {
         let listener = &self.proxy.listeners[link.listener];
         let (counter, status, flag) = match ending {
             Ending::Idle => return,
@@ -125,6 +121,7 @@ impl Door {
             path: b"",
             protocol: "HTTP/1.1",
             status,
+            grpc_status: None,
             flag: Some(flag),
             route: "",
             cluster: "",
@@ -138,6 +135,7 @@ impl Door {
             request_id: b"",
             user_agent: b"",
             generation: snapshot.generation,
+            tls: link.tls_record(),
         });
     }
 }
@@ -155,14 +153,26 @@ async fn peek(stream: &mut Stream, bytes: &mut [u8], deadline: Duration) -> Resu
 impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let _open = Open::new(&self.proxy.connections);
-        let link = self.link(&stream);
-        let limits = &self.proxy.listeners[link.listener].limits;
+        let mut link = self.link(&stream);
+        let Listener { limits, tls, .. } = &self.proxy.listeners[link.listener];
         let Some(_place) = limits.connection() else {
-            limits.turn_away(stream).await;
+            // In TLS it could only be told after the work that is to be saved.
+            if tls.is_none() {
+                limits.turn_away(stream).await;
+            }
             return None;
         };
+        if let Some(tls) = tls {
+            let (secured, http2) = self.secure(tls, stream, &mut link).await?;
+            if http2 {
+                self.serve_http2(secured, link, shutdown).await;
+            } else {
+                self.serve_http1(secured, Arc::new(link), shutdown).await;
+            }
+            return None;
+        }
         match Self::speaks_http2(&mut stream).await {
-            Ok(true) => return self.http.process_new(stream, shutdown).await,
+            Ok(true) => self.serve_http2(stream, link, shutdown).await,
             Ok(false) => self.serve_http1(stream, Arc::new(link), shutdown).await,
             Err(ending) => self.refused(ending, &link),
         }

@@ -16,15 +16,17 @@ use pingora::http::RequestHeader;
 use pingora::{ErrorType, OrErr, Result};
 
 use crate::proxy::ctx::RequestCtx;
-use crate::proxy::{tunnel, variant};
+use crate::proxy::{connect, grpc, tunnel, variant};
 
 /// Tells the endpoint of a try after the first which one it is.
 const ATTEMPTS: &str = "x-tidegate-attempts";
 
 /// Turns the client's request into the endpoint's. `version`: of the client's.
-pub(crate) fn request(request: &mut RequestHeader, version: Version, ctx: &RequestCtx) -> Result<()> {
-    let Some((snapshot, forward)) = ctx.snapshot.as_ref().zip(ctx.forward()) else { return Ok(()) };
+pub(crate) fn request(request: &mut RequestHeader, version: Version, ctx: &mut RequestCtx) -> Result<()> {
+    connect::fit(request, ctx)?;
+    grpc::request(request, ctx)?;
     tunnel::asking(ctx);
+    let Some((snapshot, forward)) = ctx.snapshot.as_ref().zip(ctx.forward()) else { return Ok(()) };
     let host = request.headers.get(header::HOST).cloned();
     let host = host.or_else(|| {
         let authority = request.uri.authority()?.as_str();

@@ -13,7 +13,7 @@ use crate::filter::{Exchange, Memory};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
 use crate::proxy::forward::told;
-use crate::proxy::{hop, outcome, retry, tap, tunnel, variant};
+use crate::proxy::{grpc, hop, outcome, retry, tap, tunnel, variant};
 use crate::snapshot::{Action, Route};
 
 /// A header that took more than this part of the time left is late. The body's read timeout is the
@@ -38,7 +38,8 @@ pub(crate) fn header(
     if status == 101 {
         tunnel::opened(session, response, ctx)?;
     }
-    outcome::answered(ctx, status);
+    let judged = grpc::header(response, ctx).unwrap_or(status);
+    outcome::answered(ctx, judged);
     if status != 101 {
         retry::answered(session, response, ctx)?;
     }
@@ -65,6 +66,7 @@ pub(crate) fn header(
     if ctx.snapshot.as_ref().is_some_and(|snapshot| snapshot.table.forwarding.via) {
         response.append_header(header::VIA, told::via(response.version))?;
     }
+    grpc::as_web(response, ctx);
     if session.req_header().version < Version::HTTP_11
         && response.remove_header(&header::TRANSFER_ENCODING).is_some()
     {

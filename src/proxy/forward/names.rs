@@ -32,8 +32,10 @@ const OWN: [&str; 9] = [
     "http2-settings",
 ];
 
-/// Says who a client's certificate makes it. Only a listener that has verified one sets it.
-const CERTIFICATE: &str = "x-forwarded-client-cert";
+/// Say who a client is by its certificate. [`secure`](crate::proxy::secure) has taken out what the
+/// client said under these names and put in what was verified, before the request was routed.
+const VERIFIED: [&str; 3] =
+    ["x-forwarded-client-cert", "x-tidegate-client-spiffe-id", "x-tidegate-client-subject"];
 
 /// What becomes of a header, by its lower-case name.
 pub(crate) fn fate(name: &str) -> Fate {
@@ -65,9 +67,8 @@ fn begins_alike(name: &str, family: &str) -> bool {
 fn plain(name: &str) -> Fate {
     match name.as_bytes().first() {
         Some(b'f') if name == "forwarded" => Fate::Trusted,
-        Some(b'x') if name == "x-real-ip" || name == CERTIFICATE || name.starts_with("x-tidegate-") => {
-            Fate::Never
-        }
+        Some(b'x') if VERIFIED.contains(&name) => Fate::Passes,
+        Some(b'x') if name == "x-real-ip" || name.starts_with("x-tidegate-") => Fate::Never,
         Some(b'x') if name.starts_with("x-forwarded-") => Fate::Trusted,
         _ => Fate::Passes,
     }
@@ -97,7 +98,7 @@ mod tests {
             "x_tidegate_variant",
             "x-tidegate-attempts",
             "x-tidegate-whatever",
-            "x-forwarded-client-cert",
+            "x_tidegate_client_subject",
             "x_forwarded_client_cert",
             "content_length",
             "transfer_encoding",
