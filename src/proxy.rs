@@ -18,6 +18,7 @@
 //! | these, the trailers, and `fail_to_proxy` | `grpc` | deadlines, outcomes and errors of gRPC calls; gRPC-Web |
 //! | `fail_to_proxy` | [`error`] | status and flag of what went wrong |
 //! | `logging` | [`finish`] | metrics, access log |
+//! | those of an upgrade | `tunnel` | waits for the request before the 101 is read; idle time |
 //! | of each try | `outcome` | what became of it, for passive detection |
 //!
 //! The phases are Pingora's (see `pingora_proxy::ProxyHttp`); only as few of its async hooks are
@@ -50,6 +51,7 @@ mod retry;
 mod secure;
 pub mod tap;
 mod tcp;
+mod tunnel;
 mod variant;
 
 use std::os::fd::RawFd;
@@ -280,7 +282,7 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        forward::request(request, ctx)?;
+        forward::request(request, session.req_header().version, ctx)?;
         mirror::header(session, request, ctx);
         Ok(())
     }
@@ -294,6 +296,10 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         mirror::body(session, body.as_ref(), end, ctx);
         if end {
+            // HTTP/2 may end a body with an empty piece. Pingora would write that as a chunk, which ends
+            // the body, and end it once more: five bytes of what the endpoint takes for a next request.
+            *body = body.take().filter(|piece| !piece.is_empty());
+            tunnel::asked(ctx);
             connect::uploaded(session, ctx);
         }
         Ok(())

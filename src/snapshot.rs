@@ -8,6 +8,7 @@
 pub mod compile;
 pub mod diff;
 pub mod explain;
+pub mod forwarding;
 pub mod mirror;
 pub mod splits;
 pub mod table;
@@ -23,6 +24,7 @@ use crate::cluster::Cluster;
 use crate::config::Live;
 use crate::observe::access::AccessLog;
 
+pub use self::forwarding::Forwarding;
 pub use self::splits::Serving;
 pub use self::table::{Action, Route, Table, Target};
 

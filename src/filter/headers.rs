@@ -60,6 +60,12 @@ impl Edits {
         self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
     }
 
+    /// Whether the name of any of these headers fits.
+    pub fn touch(&self, fits: impl Fn(&[u8]) -> bool) -> bool {
+        let written = self.set.iter().chain(&self.add).any(|(name, _)| fits(name));
+        written || self.remove.iter().any(|name| fits(name.as_str().as_bytes()))
+    }
+
     /// Edits a request.
     pub fn request(&self, request: &mut RequestHeader) {
         for name in &self.remove {

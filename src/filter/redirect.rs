@@ -1,11 +1,14 @@
 //! Answers that send the client elsewhere.
 //!
-//! `to` is a URL, or a path on the same host, with `{scheme}`, `{host}`, `{path}` and `{query}`.
+//! `to` is a URL, or a path on the same host, with `{scheme}`, `{host}`, `{port}`, `{path}` and `{query}`.
 //! Path and query go in as received. They are the client's (or an attacker's who made the client
 //! follow a link), so what is put in cannot change what the operator wrote: a byte that may not
 //! stand in a header or that browsers read as a delimiter is percent-encoded, a path never runs
 //! into the host before it nor starts with two slashes, and `{host}` is only ever a host. `{host}`
 //! is still what the client says it is: name the host where a cache keeps answers for all.
+//!
+//! `{host}` has no port, which is seldom that of the new place; `{port}` is the one that the client
+//! named, with its colon, or nothing: `{scheme}://{host}{port}/new{path}` stays on the port.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -30,6 +33,8 @@ pub struct Target<'a> {
     pub scheme: &'a str,
     /// Without the port, which is that of the listener and seldom that of the new place.
     pub host: &'a str,
+    /// The one that the client named.
+    pub port: Option<u16>,
     pub path: &'a str,
     pub query: Option<&'a str>,
 }
@@ -39,11 +44,12 @@ enum Piece {
     Text(String),
     Scheme,
     Host,
+    Port,
     Path,
     Query,
 }
 
-const PLACEHOLDERS: [&str; 4] = ["scheme", "host", "path", "query"];
+const PLACEHOLDERS: [&str; 5] = ["scheme", "host", "port", "path", "query"];
 
 // === impl Redirect ===
 
@@ -79,6 +85,11 @@ impl Redirect {
                 Piece::Host => push(&mut location, target.host, |b| {
                     b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'[' | b']' | b':')
                 }),
+                Piece::Port => {
+                    if let Some(port) = target.port {
+                        location.push_str(&format!(":{port}"));
+                    }
+                }
                 Piece::Path => {
                     // What stands before it may be the operator's host: `new.org` and `@evil.org`
                     // must not join.
@@ -138,17 +149,18 @@ fn parse(to: &str, at: &str) -> Result<Vec<Piece>, Problem> {
     while let Some((text, tail)) = rest.split_once('{') {
         let (name, tail) = tail.split_once('}').ok_or_else(|| {
             Problem::new(at, format!("`{to}` has a `{{` without its `}}`"))
-                .hint("placeholders are {scheme}, {host}, {path} and {query}; a brace is written %7B")
+                .hint("placeholders are {scheme}, {host}, {port}, {path} and {query}; a brace is written %7B")
         })?;
         pieces.push(Piece::Text(text.to_owned()));
         pieces.push(match name {
             "scheme" => Piece::Scheme,
             "host" => Piece::Host,
+            "port" => Piece::Port,
             "path" => Piece::Path,
             "query" => Piece::Query,
             _ => {
                 return Err(Problem::new(at, format!("unknown placeholder `{{{name}}}`"))
-                    .hint("there are {scheme}, {host}, {path} and {query}")
+                    .hint("there are {scheme}, {host}, {port}, {path} and {query}")
                     .did_you_mean(name, PLACEHOLDERS));
             }
         });

@@ -18,6 +18,8 @@ pub enum Flag {
     UT,
     /// The endpoint closed or reset the connection before or in the answer: 502.
     UC,
+    /// The endpoint's answer is not valid HTTP: 502.
+    UPE,
     /// The client went away.
     DC,
     /// The request itself is not valid: 400.
@@ -32,8 +34,18 @@ pub enum Flag {
 
 impl Flag {
     /// All flags, in order.
-    pub const ALL: [Self; 9] =
-        [Self::NR, Self::UH, Self::UF, Self::UT, Self::UC, Self::DC, Self::DPE, Self::DR, Self::UO];
+    pub const ALL: [Self; 10] = [
+        Self::NR,
+        Self::UH,
+        Self::UF,
+        Self::UT,
+        Self::UC,
+        Self::UPE,
+        Self::DC,
+        Self::DPE,
+        Self::DR,
+        Self::UO,
+    ];
 
     /// The letters, as in logs and labels.
     pub fn as_str(self) -> &'static str {
@@ -43,6 +55,7 @@ impl Flag {
             Self::UF => "UF",
             Self::UT => "UT",
             Self::UC => "UC",
+            Self::UPE => "UPE",
             Self::DC => "DC",
             Self::DPE => "DPE",
             Self::DR => "DR",

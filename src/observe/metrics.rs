@@ -24,6 +24,7 @@ pub mod split;
 pub mod tcp;
 mod text;
 mod tls;
+pub mod upgraded;
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ use self::series::Family;
 use self::tcp::Tcp;
 use self::text::Text;
 use self::tls::Tls;
+use self::upgraded::Tunnels;
 
 pub use self::breaker::Bound;
 pub use self::health::HealthMetrics;
@@ -52,6 +54,7 @@ pub use self::series::Counter;
 pub use self::split::{RatioSample, SplitSample, VariantSample};
 pub use self::tcp::{Downstream, Upstream};
 pub use self::tls::TlsMetrics;
+pub use self::upgraded::{Upgraded, UpgradedMetrics};
 
 /// Every family.
 pub struct Metrics {
@@ -62,6 +65,7 @@ pub struct Metrics {
     access_log_dropped: IntCounter,
     routes: Routes,
     mirrors: Mirrors,
+    tunnels: Tunnels,
     reloads: Family,
     invalid: Family,
     turned_away: Family,
@@ -124,6 +128,7 @@ impl Metrics {
             )?,
             routes: Routes::default(),
             mirrors: Mirrors::default(),
+            tunnels: Tunnels::default(),
             reloads: Family::new("tidegate_config_reloads_total", "Reloads by result.", &["result"]),
             invalid: Family::new(
                 "tidegate_http_requests_invalid_total",
@@ -252,6 +257,7 @@ impl Metrics {
     pub fn sweep(&self) {
         self.routes.sweep();
         self.mirrors.sweep();
+        self.tunnels.sweep();
         for family in [&self.retries, &self.panic, &self.rejected] {
             family.sweep();
         }
@@ -272,6 +278,7 @@ impl Metrics {
         let mut text = Text::new(out);
         self.routes.render(&mut text);
         self.mirrors.render(&mut text);
+        self.tunnels.render(&mut text);
         for family in [&self.reloads, &self.invalid, &self.retries, &self.panic] {
             family.render(&mut text);
         }

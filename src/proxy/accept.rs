@@ -6,12 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Version, header};
+use http::{HeaderName, Version, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora_proxy::Session;
-use uuid::Uuid;
 
 use crate::filter::redirect::Target;
 use crate::filter::{Answer, Verdict};
@@ -19,6 +18,7 @@ use crate::observe::Flag;
 use crate::observe::metrics::Counter;
 use crate::proxy::ctx::{InFlight, RequestCtx};
 use crate::proxy::error::{full, local};
+use crate::proxy::forward::{identity, origin::Origin};
 use crate::proxy::link::Link;
 use crate::proxy::respond::{edit, exchange};
 use crate::proxy::{Invalid, Proxy, authority, grpc, hop, http2, secure, tap, variant};
@@ -60,12 +60,19 @@ impl Proxy {
             return refuse(session, ctx, fault.status, fault.why).await;
         }
         hop::request(session.req_header_mut());
+        let forwarding = &snapshot.table.forwarding;
+        if !forwarding.trusts_nobody()
+            && let Some(peer) = ctx.peer()
+        {
+            ctx.origin = Origin::find(&session.req_header().headers, peer, |ip| forwarding.trusts(ip));
+        }
+        hush(session);
         secure::tell(session.req_header_mut(), &link);
         if let Err((reason, why)) = find(session, ctx, &snapshot.table.router, &listener.invalid) {
             reason.inc();
             return refuse(session, ctx, 400, why).await;
         }
-        name_request(session);
+        identity::name(session.req_header_mut(), forwarding);
         ctx.call = grpc::Call::of(session.req_header());
         let Some(route) = ctx.route.map(|index| &snapshot.table.routes[index]) else {
             ctx.flag = Some(Flag::NR);
@@ -88,7 +95,9 @@ impl Proxy {
             Action::Redirect(redirect) => {
                 let request = session.req_header();
                 let (path, query) = (request.uri.path(), request.uri.query());
-                let made = redirect.answer(&Target { scheme: link.scheme(), host: &ctx.host, path, query });
+                let port = authority::port(request);
+                let (scheme, host) = (ctx.scheme(), &ctx.host);
+                let made = redirect.answer(&Target { scheme, host, port, path, query });
                 answer(session, ctx, made).await
             }
             Action::Respond(respond) => answer(session, ctx, respond.answer()).await,
@@ -145,8 +154,8 @@ fn filter(session: &mut Session, ctx: &mut RequestCtx, forward: &Forward, route:
         return Verdict::Continue;
     }
     let mut request = session.req_header().clone();
-    let verdict =
-        forward.filters.on_request(&mut request, &mut exchange(ctx.link.as_deref(), route, &mut ctx.memory));
+    let of = (ctx.client(), ctx.scheme());
+    let verdict = forward.filters.on_request(&mut request, &mut exchange(of, route, &mut ctx.memory));
     *session.req_header_mut() = request;
     verdict
 }
@@ -170,16 +179,12 @@ fn repeats_length(request: &pingora::http::RequestHeader) -> bool {
     first || lengths.next().is_some()
 }
 
-/// Gives the request an id if it has none.
-fn name_request(session: &mut Session) {
-    if session.req_header().headers.contains_key(&REQUEST_ID) {
-        return;
-    }
-    let mut buffer = Uuid::encode_buffer();
-    let id = Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
-    // A UUID is a valid header value, so neither step fails.
-    if let Ok(value) = HeaderValue::from_str(id) {
-        let _ = session.req_header_mut().insert_header(REQUEST_ID.as_str(), value);
+/// A client of HTTP/1.0 does not know of interim answers: Pingora drops them.
+fn hush(session: &mut Session) {
+    if session.req_header().version < Version::HTTP_11
+        && let ServerSession::H1(http1) = session.as_downstream_mut()
+    {
+        http1.set_ignore_info_resp(true);
     }
 }
 

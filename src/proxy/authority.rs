@@ -28,6 +28,15 @@ pub(crate) fn host(request: &RequestHeader) -> Result<Cow<'_, str>, &'static str
     }
 }
 
+/// The port of a valid request's host, if it names one.
+pub(crate) fn port(request: &RequestHeader) -> Option<u16> {
+    let of_target = request.uri.authority().map(http::uri::Authority::as_str);
+    let text = of_target.or_else(|| request.headers.get(header::HOST)?.to_str().ok())?;
+    // After a literal's bracket, if it is one.
+    let after = text.rfind(']').map_or(text, |end| &text[end..]);
+    after.rsplit_once(':')?.1.parse().ok()
+}
+
 /// Takes port and trailing dot off and lowers the case; allocates only where there is an upper-case
 /// letter.
 pub(crate) fn normal(text: &str) -> Option<Cow<'_, str>> {
@@ -77,6 +86,22 @@ mod tests {
             ("a_b", "a_b"),
         ] {
             assert_eq!(normal(text).as_deref(), Some(host), "{text}");
+        }
+    }
+
+    #[test]
+    fn ports_are_found() {
+        for (host, found) in [
+            ("a:81", Some(81)),
+            ("a", None),
+            ("a:", None),
+            ("[::1]:443", Some(443)),
+            ("[::1]", None),
+            ("10.0.0.1:8080", Some(8080)),
+        ] {
+            let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+            request.insert_header("host", host).unwrap();
+            assert_eq!(port(&request), found, "{host}");
         }
     }
 

@@ -19,7 +19,7 @@ use crate::config::live::Protocol;
 use crate::endpoint::{self, Lease};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
-use crate::proxy::{outcome, retry, variant};
+use crate::proxy::{outcome, retry, tunnel, variant};
 use crate::proxy_protocol::Header;
 use crate::retry::Failure;
 use crate::snapshot::Snapshot;
@@ -70,6 +70,7 @@ pub(crate) async fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<
     if let Some(version) = cluster.config.proxy_protocol {
         announce::client(&mut peer, version, &announced(ctx), fastrand::u64(..));
     }
+    tunnel::prepare(session, &mut peer, ctx);
     let endpoint = &cluster.endpoints[choice.index];
     ctx.lease = Some(lease.unwrap_or_else(|| endpoint.state.lease()));
     ctx.endpoint = Some(endpoint.member.address);
@@ -220,7 +221,11 @@ pub(crate) fn broke(
         (false, true) => Failure::Connect,
         (false, false) => Failure::Reset,
     };
-    ctx.flag = Some(if failure == Failure::Timeout { Flag::UT } else { Flag::UC });
+    ctx.flag = Some(match (failure, error.etype()) {
+        (Failure::Timeout, _) => Flag::UT,
+        (_, ErrorType::InvalidHTTPHeader) => Flag::UPE,
+        _ => Flag::UC,
+    });
     // A time-out of the whole request leaves no time to try again; one of a stream that stands still
     // is none of a try.
     let again = (late || !timed_out) && retry::again(session, ctx, failure, None);

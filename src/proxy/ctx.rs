@@ -11,8 +11,11 @@ use crate::cluster::Cluster;
 use crate::endpoint::Lease;
 use crate::filter::Memory;
 use crate::observe::Flag;
+use crate::observe::metrics::Upgraded;
+use crate::proxy::forward::origin::Origin;
 use crate::proxy::limits::Place;
 use crate::proxy::link::Link;
+use crate::proxy::tunnel::Tunnel;
 use crate::proxy::{grpc, mirror, retry};
 use crate::snapshot::table::Forward;
 use crate::snapshot::{Action, Route, Snapshot, Target};
@@ -27,6 +30,8 @@ pub struct RequestCtx {
     pub(crate) snapshot: Option<Arc<Snapshot>>,
     /// new, accept: the connection that it came on.
     pub(crate) link: Option<Arc<Link>>,
+    /// accept: what a trusted proxy in front says of the client.
+    pub(crate) origin: Option<Origin>,
     /// accept: the index of the route that won.
     pub(crate) route: Option<usize>,
     /// accept: counts the request in until it ends.
@@ -61,6 +66,10 @@ pub struct RequestCtx {
     pub(crate) attempt_start: Option<Instant>,
     /// connect: the last failure was on a pooled connection, which says nothing of the endpoint.
     pub(crate) stale_connection: bool,
+    /// connect: of a request that asks for a tunnel.
+    pub(crate) tunnel: Option<Arc<Tunnel>>,
+    /// respond: counts the tunnel until it ends.
+    pub(crate) upgraded: Option<Upgraded>,
     /// mirror: how far its copy is.
     pub(crate) mirror: mirror::Stage,
     /// respond: seconds from the last try's start to the endpoint's header.
@@ -96,6 +105,7 @@ impl RequestCtx {
             link,
             start: now(),
             snapshot: None,
+            origin: None,
             route: None,
             in_flight: None,
             place: None,
@@ -113,6 +123,8 @@ impl RequestCtx {
             tries: retry::Tries::default(),
             attempt_start: None,
             stale_connection: false,
+            tunnel: None,
+            upgraded: None,
             mirror: mirror::Stage::default(),
             ttfb: None,
             flag: None,
@@ -127,12 +139,23 @@ impl RequestCtx {
 
     /// The client's address, as far as it can be believed.
     pub(crate) fn client(&self) -> Option<IpAddr> {
+        self.origin.map(|origin| origin.client).or_else(|| self.peer())
+    }
+
+    /// Whom the connection is from: the client, or a proxy in front.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
         self.link.as_ref()?.ip()
     }
 
-    /// Whether the client is spoken to over TLS.
+    /// Whether the client is spoken to over TLS, by us or by a proxy in front that is trusted.
     pub(crate) fn secure(&self) -> bool {
-        self.link.as_ref().is_some_and(|link| link.secure.is_some())
+        let told = self.origin.and_then(|origin| origin.https);
+        told.unwrap_or_else(|| self.link.as_ref().is_some_and(|link| link.secure.is_some()))
+    }
+
+    /// `http` or `https`, as the client sees it.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.secure() { "https" } else { "http" }
     }
 
     /// The route that won.

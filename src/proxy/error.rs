@@ -7,6 +7,7 @@
 //! | connection not opened | 503 | UF |
 //! | no answer in time | 504 | UT |
 //! | endpoint closed or reset | 502 | UC |
+//! | endpoint's answer not valid | 502 | UPE |
 //! | client gone | 499 in the log, if no header was sent | DC |
 //! | client's body not valid, or not in time | 400, 408 | DPE |
 //!
@@ -68,7 +69,7 @@ fn judge(error: &Error, noted: Option<Flag>) -> (u16, Option<Flag>) {
     if let ErrorType::HTTPStatus(status) = error.etype() {
         return (*status, noted);
     }
-    let flag = noted.filter(|flag| matches!(flag, Flag::UF | Flag::UT | Flag::UC));
+    let flag = noted.filter(|flag| matches!(flag, Flag::UF | Flag::UT | Flag::UC | Flag::UPE));
     match (error.esource(), error.etype()) {
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => (408, Some(Flag::DPE)),
         (
@@ -84,7 +85,10 @@ fn judge(error: &Error, noted: Option<Flag>) -> (u16, Option<Flag>) {
             Some(Flag::UF) => (503, flag),
             Some(Flag::UT) => (504, flag),
             Some(_) => (502, flag),
-            None if *error.esource() == ErrorSource::Upstream => (502, Some(Flag::UC)),
+            None if *error.esource() == ErrorSource::Upstream => match error.etype() {
+                ErrorType::InvalidHTTPHeader => (502, Some(Flag::UPE)),
+                _ => (502, Some(Flag::UC)),
+            },
             None => (500, noted),
         },
     }
@@ -98,6 +102,8 @@ fn reason(status: u16, flag: Option<Flag>) -> &'static str {
         (_, Some(Flag::UF)) => "upstream connection failed",
         (_, Some(Flag::UT)) => "upstream did not answer in time",
         (_, Some(Flag::UC)) => "upstream closed the connection",
+        (_, Some(Flag::UPE)) => "upstream gave no valid answer",
+        (508, _) => "the request goes round in a loop",
         (414, _) => "the rewritten path is too long",
         (408, _) => "the request did not arrive in time",
         (400, _) => "the request is not valid",
@@ -148,7 +154,7 @@ mod tests {
             (up(ErrorType::ConnectTimedout), Some(Flag::UF), 503, Some(Flag::UF)),
             (up(ErrorType::ReadTimedout), Some(Flag::UT), 504, Some(Flag::UT)),
             (up(ErrorType::ConnectionClosed), Some(Flag::UC), 502, Some(Flag::UC)),
-            (up(ErrorType::InvalidHTTPHeader), None, 502, Some(Flag::UC)),
+            (up(ErrorType::InvalidHTTPHeader), None, 502, Some(Flag::UPE)),
             (Error::new(ErrorType::HTTPStatus(503)), Some(Flag::UH), 503, Some(Flag::UH)),
             (down(ErrorType::ConnectionClosed), Some(Flag::UF), 499, Some(Flag::DC)),
             (down(ErrorType::InvalidHTTPHeader), None, 400, Some(Flag::DPE)),

@@ -23,6 +23,10 @@ impl Proxy {
         let duration = now().saturating_duration_since(ctx.start).as_secs_f64();
         outcome::ended(ctx);
         ctx.tries.end();
+        ctx.upgraded = None;
+        if ctx.tunnel.as_ref().is_some_and(|tunnel| tunnel.timed_out()) {
+            ctx.flag = Some(Flag::UT);
+        }
         ctx.in_flight = None;
         ctx.place = None;
         let Some(snapshot) = &ctx.snapshot else { return };
@@ -94,7 +98,7 @@ fn count(ctx: &RequestCtx, snapshot: &Snapshot, (status, code): (u16, Option<Cod
         && ctx.attempts > 1
     {
         // The last one; those before it failed, and were counted as the next was planned.
-        let failed = ctx.tries.failed || matches!(ctx.flag, Some(Flag::UF | Flag::UC | Flag::UT));
+        let failed = ctx.tries.failed || matches!(ctx.flag, Some(Flag::UF | Flag::UC | Flag::UT | Flag::UPE));
         let counter = if failed { &cluster.metrics.retry_failure } else { &cluster.metrics.retry_success };
         counter.inc();
     }

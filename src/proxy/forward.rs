@@ -1,53 +1,41 @@
 //! What the endpoint sees: path, Host, `x-forwarded-*`, edits.
 //!
 //! Runs once a try, on a copy of the request; Pingora has taken the hop-by-hop headers out already.
-//! No client is trusted here: whatever it said in `x-forwarded-*` or `forwarded` is replaced by
-//! what is known.
+//! What is said of the way is in [`told`], whom it is believed of in [`origin`], which names no client
+//! may use in [`names`], and what names the request, once for all tries, in [`identity`].
+
+pub(crate) mod identity;
+mod names;
+pub(crate) mod origin;
+mod rfc7239;
+pub(crate) mod told;
+pub(crate) mod trace;
 
 use http::{HeaderValue, Version, header};
 use pingora::http::RequestHeader;
 use pingora::{ErrorType, OrErr, Result};
 
 use crate::proxy::ctx::RequestCtx;
-use crate::proxy::{connect, grpc, mirror, variant};
-
-/// Headers by which a client could pretend to be a proxy, or a copy.
-const PRETENSIONS: [&str; 8] = [
-    "forwarded",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-real-ip",
-    "x-tidegate-variant",
-    mirror::MARK,
-    ATTEMPTS,
-];
+use crate::proxy::{connect, grpc, tunnel, variant};
 
 /// Tells the endpoint of a try after the first which one it is.
 const ATTEMPTS: &str = "x-tidegate-attempts";
 
-/// Turns the client's request into the endpoint's.
-pub(crate) fn request(request: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<()> {
+/// Turns the client's request into the endpoint's. `version`: of the client's.
+pub(crate) fn request(request: &mut RequestHeader, version: Version, ctx: &mut RequestCtx) -> Result<()> {
     connect::fit(request, ctx)?;
     grpc::request(request, ctx)?;
-    let Some(forward) = ctx.forward() else { return Ok(()) };
-    // One look at each name is cheaper than a look-up of each pretension.
-    if request.headers.keys().any(|name| PRETENSIONS.contains(&name.as_str())) {
-        PRETENSIONS.iter().for_each(|name| drop(request.remove_header(*name)));
-    }
-    if let Some(client) = ctx.link.as_ref().and_then(|link| link.client_header.clone()) {
-        request.insert_header("x-forwarded-for", client)?;
-    }
-    let scheme = ctx.link.as_ref().map_or("http", |link| link.scheme());
-    request.insert_header("x-forwarded-proto", HeaderValue::from_static(scheme))?;
+    tunnel::asking(ctx);
+    let Some((snapshot, forward)) = ctx.snapshot.as_ref().zip(ctx.forward()) else { return Ok(()) };
     let host = request.headers.get(header::HOST).cloned();
     let host = host.or_else(|| {
         let authority = request.uri.authority()?.as_str();
         HeaderValue::from_str(authority).ok()
     });
-    if let Some(host) = host {
-        request.insert_header("x-forwarded-host", host)?;
-    } else if let Some(endpoint) = ctx.endpoint {
+    told::request(request, ctx, forward, &snapshot.table.forwarding, (host.as_ref(), version))?;
+    if host.is_none()
+        && let Some(endpoint) = ctx.endpoint
+    {
         // HTTP/1.0 may leave it out, HTTP/1.1 may not (RFC 9112 3.2): the endpoint is asked for
         // under its own address.
         request.insert_header(header::HOST, endpoint.to_string())?;

@@ -9,7 +9,7 @@
 //! Names that a client has no business with (`host`, `x-forwarded-for`, ...) stay named: Pingora
 //! answers 400 to those, and to lists that are too long or are none.
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 /// What `connection` may say that names no other field, or one that Pingora sees to.
@@ -18,14 +18,19 @@ const OPTIONS: [&str; 5] = ["close", "keep-alive", "upgrade", "te", "http2-setti
 /// What frames a message is not taken out at its word.
 const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 
-/// Pingora handles `connection`, `transfer-encoding` and `upgrade` of a response itself.
-const OF_RESPONSES: [&str; 2] = ["keep-alive", "proxy-connection"];
+/// Pingora handles `connection` and `transfer-encoding` of a response itself. What a proxy in between
+/// asks to be told (RFC 9110 11.7) is for us, who were not asked.
+const OF_RESPONSES: [&str; 4] =
+    ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authentication-info"];
 
 /// Pingora's limit, after which it answers 400.
 const MOST: usize = 10;
 
-/// Takes the fields out of a request that its `connection` names.
+/// Takes the fields out of a request that its `connection` names, and an upgrade that is none.
 pub(super) fn request(request: &mut RequestHeader) {
+    if request.headers.contains_key(header::UPGRADE) && !is_websocket(request) {
+        request.remove_header(&header::UPGRADE);
+    }
     let named = named(&request.headers);
     if named.is_empty() || named.len() >= MOST || !named.iter().all(may_go) {
         return;
@@ -54,6 +59,36 @@ pub(super) fn response(response: &mut ResponseHeader) {
     if response.headers.keys().any(|name| OF_RESPONSES.contains(&name.as_str())) {
         OF_RESPONSES.iter().for_each(|name| drop(response.remove_header(*name)));
     }
+    if response.version != Version::HTTP_2 {
+        // Pingora drops the trailers of HTTP/1.1.
+        response.remove_header(&header::TRAILER);
+    }
+    if let Some(protocol) = response.headers.get(header::UPGRADE) {
+        // An offer to switch the connection that it has with us. But what a 426 asks for, a client can
+        // have.
+        let asked = response.status == StatusCode::UPGRADE_REQUIRED && is_named_websocket(protocol);
+        if !asked {
+            response.remove_header(&header::UPGRADE);
+        }
+    }
+}
+
+/// Whether a request asks for a WebSocket as RFC 6455 4.1 says: any other upgrade is not passed on,
+/// and its answer is one without it, as RFC 9110 7.8 allows.
+fn is_websocket(request: &RequestHeader) -> bool {
+    let mut protocols = request.headers.get_all(header::UPGRADE).iter();
+    let named = protocols.next().is_some_and(is_named_websocket) && protocols.next().is_none();
+    let empty = request.headers.get(header::CONTENT_LENGTH).is_none_or(|length| length == "0");
+    named
+        && empty
+        && !request.headers.contains_key(header::TRANSFER_ENCODING)
+        && request.method == Method::GET
+        && request.version == Version::HTTP_11
+        && tokens(&request.headers).any(|token| token.eq_ignore_ascii_case("upgrade"))
+}
+
+fn is_named_websocket(protocol: &HeaderValue) -> bool {
+    protocol.as_bytes().eq_ignore_ascii_case(b"websocket")
 }
 
 /// The fields that `connection` names. Nothing is allocated for what it usually says.
@@ -106,6 +141,31 @@ mod tests {
         }
         let many = ["x"; 12].join(",");
         assert_eq!(after(&[("connection", &many)]).len(), 1);
+    }
+
+    #[test]
+    fn only_a_websocket_is_an_upgrade() {
+        let upgrades = |method: &str, version, lines: &[(&'static str, &str)]| {
+            let mut head = RequestHeader::build(method, b"/", None).unwrap();
+            head.set_version(version);
+            lines.iter().for_each(|(name, value)| drop(head.append_header(*name, *value).unwrap()));
+            request(&mut head);
+            head.headers.contains_key("upgrade")
+        };
+        let asks = [("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")];
+        assert!(upgrades("GET", Version::HTTP_11, &asks));
+        assert!(!upgrades("GET", Version::HTTP_10, &asks));
+        assert!(!upgrades("POST", Version::HTTP_11, &asks));
+        for lines in [
+            &[("upgrade", "websocket")][..],
+            &[("connection", "upgrade"), ("upgrade", "h2c")],
+            &[("connection", "upgrade"), ("upgrade", "websocket, h2c")],
+            &[("connection", "upgrade"), ("upgrade", "websocket"), ("upgrade", "h2c")],
+            &[("connection", "upgrade"), ("upgrade", "websocket"), ("content-length", "1")],
+            &[("connection", "upgrade"), ("upgrade", "websocket"), ("transfer-encoding", "chunked")],
+        ] {
+            assert!(!upgrades("GET", Version::HTTP_11, lines), "{lines:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the client sees of the endpoint's answer, and the deadline while it streams.
 
+mod valid;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use http::{Version, header};
@@ -10,8 +12,8 @@ use pingora_proxy::Session;
 use crate::filter::{Exchange, Memory};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
-use crate::proxy::link::Link;
-use crate::proxy::{grpc, hop, outcome, retry, tap, variant};
+use crate::proxy::forward::told;
+use crate::proxy::{grpc, hop, outcome, retry, tap, tunnel, variant};
 use crate::snapshot::{Action, Route};
 
 /// A header that took more than this part of the time left is late. The body's read timeout is the
@@ -32,6 +34,10 @@ pub(crate) fn header(
     if status < 200 && status != 101 {
         return Ok(());
     }
+    valid::check(response)?;
+    if status == 101 {
+        tunnel::opened(session, response, ctx)?;
+    }
     let judged = grpc::header(response, ctx).unwrap_or(status);
     outcome::answered(ctx, judged);
     if status != 101 {
@@ -45,9 +51,6 @@ pub(crate) fn header(
     // An answer after a failed try is the endpoint's own.
     ctx.flag = None;
     if status == 101 {
-        // From here on it is a tunnel; the idle timeout bounds it.
-        ctx.deadline = None;
-        tap::cut_at(session, None);
         return Ok(());
     }
     if let Some(deadline) = ctx.deadline
@@ -56,7 +59,13 @@ pub(crate) fn header(
     {
         tap::cut_at(session, Some(deadline));
     }
+    if is_empty(response) {
+        tunnel::answered(ctx);
+    }
     hop::response(response);
+    if ctx.snapshot.as_ref().is_some_and(|snapshot| snapshot.table.forwarding.via) {
+        response.append_header(header::VIA, told::via(response.version))?;
+    }
     grpc::as_web(response, ctx);
     if session.req_header().version < Version::HTTP_11
         && response.remove_header(&header::TRANSFER_ENCODING).is_some()
@@ -68,23 +77,33 @@ pub(crate) fn header(
     Ok(())
 }
 
+/// Whether no body follows, so that no end of one comes.
+fn is_empty(response: &ResponseHeader) -> bool {
+    let length = response.headers.get(header::CONTENT_LENGTH);
+    matches!(response.status.as_u16(), 204 | 304) || length.is_some_and(|length| length == "0")
+}
+
 /// Takes an answer, wherever it was made, back through the route's filters and edits.
 pub(crate) fn edit(response: &mut ResponseHeader, ctx: &mut RequestCtx) {
     let Some(snapshot) = ctx.snapshot.clone() else { return };
     let Some(route) = ctx.route.map(|index| &snapshot.table.routes[index]) else { return };
+    let of = (ctx.client(), ctx.scheme());
     if let Action::Forward(forward) = &route.action
         && !forward.filters.is_empty()
     {
-        forward.filters.on_response(response, &mut exchange(ctx.link.as_deref(), route, &mut ctx.memory));
+        forward.filters.on_response(response, &mut exchange(of, route, &mut ctx.memory));
     }
     route.response_headers.response(response);
     variant::tell(response, ctx);
 }
 
-/// What filters may know of the request.
-pub(crate) fn exchange<'a>(link: Option<&Link>, route: &'a Route, memory: &'a mut Memory) -> Exchange<'a> {
-    let client = link.and_then(Link::ip).unwrap_or(UNKNOWN);
-    Exchange::new(route.name.as_str(), client, link.map_or("http", Link::scheme), memory)
+/// What filters may know of the request. `client`, `scheme`: as far as they can be believed.
+pub(crate) fn exchange<'a>(
+    (client, scheme): (Option<IpAddr>, &'static str),
+    route: &'a Route,
+    memory: &'a mut Memory,
+) -> Exchange<'a> {
+    Exchange::new(route.name.as_str(), client.unwrap_or(UNKNOWN), scheme, memory)
 }
 
 /// Ends a stream whose time is up. A stream that stands still ends by the read timeout; one that
@@ -94,6 +113,9 @@ pub(crate) fn body(
     end: bool,
     ctx: &mut RequestCtx,
 ) -> Result<Option<std::time::Duration>> {
+    if end {
+        tunnel::answered(ctx);
+    }
     if !end && ctx.deadline.is_some_and(|deadline| now() > deadline) {
         ctx.flag = Some(Flag::UT);
         let error = Error::explain(ErrorType::ReadTimedout, "the request's time is up");

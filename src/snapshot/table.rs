@@ -11,9 +11,10 @@ use crate::filter::headers::Edits;
 use crate::filter::redirect::Redirect;
 use crate::filter::respond::Respond;
 use crate::filter::rewrite::Rewrite;
-use crate::observe::metrics::{Counter, RouteMetrics};
+use crate::observe::metrics::{Counter, RouteMetrics, UpgradedMetrics};
 use crate::retry::Retry;
 use crate::route::Router;
+use crate::snapshot::Forwarding;
 use crate::snapshot::compile::Surroundings;
 use crate::snapshot::mirror::Mirror;
 use crate::snapshot::tcp::Tcp;
@@ -35,6 +36,8 @@ pub struct Table {
     pub failover: Box<[Box<[Fallback]>]>,
     /// By the index of a listener, what it does with connections, if it passes them on as bytes.
     pub tcp: Box<[Option<Tcp>]>,
+    /// What endpoints and clients are told of the way between them.
+    pub forwarding: Forwarding,
     /// What requests without a route are counted under.
     pub unrouted: RouteMetrics,
     /// A hash of the config it was compiled from, for the snapshot's digest.
@@ -62,6 +65,8 @@ pub struct Route {
     pub spilled: Spilled,
     /// The same for each variant of its split.
     pub variants: Box<[VariantMetrics]>,
+    /// What its tunnels are counted under, by the index of their cluster.
+    pub upgraded: Box<[(usize, UpgradedMetrics)]>,
     /// The conditions as written, for people.
     pub conditions: live::Match,
 }
@@ -129,8 +134,15 @@ impl Table {
     pub fn empty(around: &Surroundings) -> Self {
         let listeners: Vec<_> = around.listeners.iter().map(String::as_str).collect();
         let unrouted = around.metrics.route(&listeners, "", "", "");
-        let (routes, failover, tcp) = (Box::default(), Box::default(), Box::default());
-        Self { router: Router::empty(), routes, unrouted, failover, tcp, digest: 0 }
+        Self {
+            router: Router::empty(),
+            routes: Box::default(),
+            failover: Box::default(),
+            tcp: Box::default(),
+            forwarding: Forwarding::default(),
+            unrouted,
+            digest: 0,
+        }
     }
 
     /// What a listener does with connections, if it passes them on as bytes.

@@ -139,11 +139,11 @@ async fn an_answer_that_breaks_off_is_seen_to_be_broken() {
         assert!(answer.is_err(), "{path}: {answer:?}");
         assert_logged(&tidegate, path, 200, "UC").await;
     }
-    for path in ["/head", "/garbage", "/twice"] {
+    for (path, flag) in [("/head", "UC"), ("/garbage", "UPE"), ("/twice", "UPE")] {
         let mut raw = RawClient::connect(tidegate.addr("http")).await;
         let answer = raw.ask(format!("POST {path} HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n")).await;
         assert_eq!(answer.status, 502, "{path}");
-        assert_logged(&tidegate, path, 502, "UC").await;
+        assert_logged(&tidegate, path, 502, flag).await;
     }
     // Without a length the end of the connection is the end of the body.
     let mut raw = RawClient::connect(tidegate.addr("http")).await;

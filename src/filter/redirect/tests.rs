@@ -8,7 +8,7 @@ fn compile(to: &str, status: u16) -> Result<Redirect, Vec<Problem>> {
 }
 
 fn location(to: &str, path: &str, query: Option<&str>) -> String {
-    let target = Target { scheme: "http", host: "a.org", path, query };
+    let target = Target { scheme: "http", host: "a.org", port: Some(81), path, query };
     compile(to, 302).unwrap().location(&target).to_str().unwrap().to_owned()
 }
 
@@ -19,6 +19,7 @@ fn placeholders_are_filled() {
         ("https://new.org{path}{query}", "/a", Some("q=1&r"), "https://new.org/a?q=1&r"),
         ("https://new.org{path}{query}", "/a", None, "https://new.org/a"),
         ("{scheme}://{host}:8443/x{path}", "/a", None, "http://a.org:8443/x/a"),
+        ("{scheme}://{host}{port}/x{path}", "/a", None, "http://a.org:81/x/a"),
         ("/login", "/a", None, "/login"),
         ("/go{query}", "/a", Some(""), "/go?"),
     ] {
@@ -41,14 +42,14 @@ fn requests_cannot_turn_it_elsewhere() {
     ] {
         assert_eq!(location(to, path, query), want);
     }
-    let target = Target { scheme: "x", host: "evil.org/?@#", path: "/", query: None };
+    let target = Target { scheme: "x", host: "evil.org/?@#", port: None, path: "/", query: None };
     let redirect = compile("{scheme}://{host}/", 301).unwrap();
     assert_eq!(redirect.location(&target), "http://evil.org%2F%3F%40%23/");
 }
 
 #[test]
 fn an_answer_has_no_body() {
-    let target = Target { scheme: "http", host: "a.org", path: "/", query: None };
+    let target = Target { scheme: "http", host: "a.org", port: Some(81), path: "/", query: None };
     let answer = compile("/x", 308).unwrap().answer(&target);
     assert_eq!((answer.head.status.as_u16(), answer.body.len()), (308, 0));
     assert_eq!(
@@ -66,7 +67,11 @@ fn what_is_no_redirect_is_refused() {
             "r.status: 200 is not a redirect; use 301, 302, 303, 307 or 308; 307 and 308 keep the method",
         ),
         ("/{pth}", 302, "r.to: unknown placeholder `{pth}`; did you mean `path`?"),
-        ("/{}", 302, "r.to: unknown placeholder `{}`; there are {scheme}, {host}, {path} and {query}"),
+        (
+            "/{}",
+            302,
+            "r.to: unknown placeholder `{}`; there are {scheme}, {host}, {port}, {path} and {query}",
+        ),
         (
             "new.org{path}",
             302,
@@ -93,7 +98,7 @@ proptest! {
 
     #[test]
     fn a_location_is_printable_and_stays_where_it_was_meant(path in ".{0,12}", query in ".{0,12}", host in ".{0,12}") {
-        let target = Target { scheme: "https", host: &host, path: &path, query: Some(&query) };
+        let target = Target { scheme: "https", host: &host, port: None, path: &path, query: Some(&query) };
         for to in ["{path}{query}", "https://new.org{path}{query}", "{scheme}://{host}{path}", "/x{path}", "/{path}", "{path}{path}", "/{query}{path}"] {
             let location = compile(to, 302).unwrap().location(&target);
             let text = location.to_str().unwrap();

@@ -3,7 +3,7 @@
 //! In two steps: [`draft`] compiles what can be wrong, [`finish`] resolves metrics, once all routes are
 //! right; so a config that is refused leaves no series behind.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::config::live::{self, Live};
 use crate::config::{Name, Problem};
@@ -11,9 +11,10 @@ use crate::filter::headers::Edits;
 use crate::filter::redirect::Redirect;
 use crate::filter::respond::Respond;
 use crate::filter::rewrite::Rewrite;
-use crate::observe::metrics::RouteMetrics;
+use crate::observe::metrics::{RouteMetrics, UpgradedMetrics};
 use crate::retry::Retry;
 use crate::route::Router;
+use crate::snapshot::Forwarding;
 use crate::snapshot::compile::Surroundings;
 use crate::snapshot::mirror::Mirror;
 use crate::snapshot::table::{
@@ -157,6 +158,7 @@ pub(super) fn finish(
         }
         let series = Series { route, live, indexes, around, listeners: &listeners };
         Route {
+            upgraded: series.upgraded(),
             name: route.name.clone(),
             metrics: series.requests(route.cluster.as_ref().map_or("", Name::as_str), ""),
             spilled: series.spilled(route.cluster.as_ref(), ""),
@@ -166,13 +168,15 @@ pub(super) fn finish(
             response_headers,
         }
     });
-    let digest = xxhash_rust::xxh3::xxh3_64(format!("{:?}", live.routes).as_bytes());
+    let written = format!("{:?} {:?}", live.routes, live.forwarding);
+    let digest = xxhash_rust::xxh3::xxh3_64(written.as_bytes());
     Table {
         routes: routes.collect(),
         router,
         failover: failover(live, indexes, around),
         tcp: Box::default(),
         unrouted: around.metrics.route(&listeners, "", "", ""),
+        forwarding: Forwarding::from(&live.forwarding),
         digest,
     }
 }
@@ -205,6 +209,23 @@ impl Series<'_> {
             crossings: metrics.crossings(route, variant.name.as_str(), &names),
         };
         all().map(of).collect()
+    }
+
+    /// Of the tunnels: those to its clusters, and to who stands in for them.
+    fn upgraded(&self) -> Box<[(usize, UpgradedMetrics)]> {
+        let variants = self.route.split.iter().flat_map(|split| &split.variants);
+        let own = self.route.cluster.iter().chain(variants.map(|variant| &variant.cluster));
+        let all = own.flat_map(|name| {
+            let others = self.live.clusters.get(name).into_iter().flat_map(|cluster| &cluster.failover);
+            std::iter::once(name).chain(others)
+        });
+        // Ordered and once each: a split may name a cluster twice.
+        let all: BTreeSet<_> = all.collect();
+        let of = |to: &Name| {
+            let metrics = self.around.metrics.upgraded(self.route.name.as_str(), to.as_str());
+            Some((*self.indexes.get(to)?, metrics))
+        };
+        all.into_iter().filter_map(of).collect()
     }
 }
 
