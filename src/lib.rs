@@ -74,7 +74,7 @@
 //! | command | [`cli`] | one file a command |
 //! | wiring | [`app`] | the only place that knows everybody |
 //! | edges | [`proxy`], [`admin`] | requests; operators |
-//! | change | [`control`], [`consul`], the sources in [`discovery`], [`outlier::service`], the probes in [`health`] | what moves the world |
+//! | change | [`control`], [`consul`], [`tls`], the sources in [`discovery`], [`outlier::service`], the probes in [`health`] | what moves the world |
 //! | compiled | [`snapshot`], [`cluster`] | what requests read |
 //! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], [`retry`], [`outlier`], [`priority`], the rules in [`discovery`] and [`health`] | pure |
 //! | ground | [`config`], [`observe`], [`state_file`] | what operators write; what they see; what lasts |
@@ -119,3 +119,4 @@ pub mod route;
 pub mod snapshot;
 pub mod split;
 pub mod state_file;
+pub mod tls;

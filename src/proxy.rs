@@ -6,6 +6,7 @@
 //! | an HTTP/1 request comes in | [`http1`] | where it ends, whether it is one, all deadlines of the client's |
 //! | meanwhile | [`tap`] | what the phases and the connection below tell each other |
 //! | HTTP/2 | `http2` | our own accept loop and sessions: deadlines, floods, memory |
+//! | it is a TLS one | `secure` | the handshake; who the client is |
 //! | either is one too many | `limits` | 503 and `retry-after`, before anything is spent on it |
 //! | `request_filter` | [`accept`] | snapshot, validity, route, filters, variant; redirects and fixed answers end here |
 //! | `upstream_peer`, `fail_to_connect` | [`connect`] | pick an endpoint; on failure another |
@@ -41,6 +42,7 @@ mod mirror;
 mod outcome;
 pub mod respond;
 mod retry;
+mod secure;
 pub mod tap;
 mod variant;
 
@@ -62,6 +64,7 @@ use crate::config::boot::Bounds;
 use crate::control::ready::Ready;
 use crate::observe::metrics::{Counter, Metrics};
 use crate::snapshot::Cell;
+use crate::tls::Terminator;
 
 use self::ctx::RequestCtx;
 use self::limits::Limits;
@@ -87,6 +90,8 @@ pub struct Listener {
     pub(crate) http2: http2::Counters,
     /// Whether TRACE is passed on.
     pub(crate) allow_trace: bool,
+    /// Ends TLS.
+    pub(crate) tls: Option<Arc<Terminator>>,
     /// Requests that were refused before routing, by reason.
     pub(crate) invalid: Invalid,
     /// Connections that ended since the client was too slow.
@@ -130,7 +135,12 @@ pub(crate) struct Invalid {
 
 impl Listener {
     /// Resolves the metrics of a listener.
-    pub fn new(boot: &Boot, config: &crate::config::boot::Listener, metrics: &Metrics) -> Self {
+    pub fn new(
+        boot: &Boot,
+        config: &crate::config::boot::Listener,
+        tls: Option<Arc<Terminator>>,
+        metrics: &Metrics,
+    ) -> Self {
         let name = config.name.to_string();
         let bounds = boot.bounds_of(config);
         let limits = Limits::new(&bounds, &name, metrics);
@@ -163,6 +173,7 @@ impl Listener {
             late,
             address: config.address,
             allow_trace: config.allow_trace,
+            tls,
             name,
         }
     }

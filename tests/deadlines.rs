@@ -81,7 +81,10 @@ async fn a_header_must_be_whole_in_time() {
     }
     ended(&tidegate, "header_timeout", 2.0).await;
     let line = tidegate.logged(|line| line["status"] == 408).await;
-    assert_eq!((&line["flags"], &line["method"], &line["path"]), (&"DPE".into(), &"GET".into(), &"/a".into()));
+    assert_eq!(
+        (&line["flags"], &line["method"], &line["path"]),
+        (&"DPE".into(), &"GET".into(), &"/a".into())
+    );
     assert_eq!(backend.requests(), 1);
 }
 

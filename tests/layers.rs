@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &[
         "control",
         "consul",
+        "tls",
         "discovery::consul",
         "discovery::dns",
         "discovery::hub",

@@ -20,7 +20,7 @@ use crate::proxy::ctx::{InFlight, RequestCtx};
 use crate::proxy::error::{full, local};
 use crate::proxy::link::Link;
 use crate::proxy::respond::{edit, exchange};
-use crate::proxy::{Invalid, Proxy, authority, hop, http2, tap, variant};
+use crate::proxy::{Invalid, Proxy, authority, hop, http2, secure, tap, variant};
 use crate::route::{RequestView, Router};
 use crate::snapshot::table::Forward;
 use crate::snapshot::{Action, Route};
@@ -59,6 +59,7 @@ impl Proxy {
             return refuse(session, ctx, fault.status, fault.why).await;
         }
         hop::request(session.req_header_mut());
+        secure::tell(session.req_header_mut(), &link);
         if let Err((reason, why)) = find(session, ctx, &snapshot.table.router, &listener.invalid) {
             reason.inc();
             return refuse(session, ctx, 400, why).await;
@@ -179,12 +180,7 @@ fn name_request(session: &mut Session) {
     }
 }
 
-async fn refuse(
-    session: &mut Session,
-    ctx: &mut RequestCtx,
-    status: u16,
-    why: &'static str,
-) -> Result<bool> {
+async fn refuse(session: &mut Session, ctx: &mut RequestCtx, status: u16, why: &'static str) -> Result<bool> {
     ctx.flag = Some(Flag::DPE);
     session.set_keepalive(None);
     local(session, status, why).await.map(|()| true)

@@ -20,10 +20,10 @@ use tokio::time::timeout;
 
 use crate::config::boot::Bounds;
 use crate::observe::Flag;
-use crate::proxy::http1::refusal::LATE_HEADER;
+use crate::proxy::http1::refusal::{LATE_HEADER, Refusal};
 use crate::proxy::http1::refuse::{self, Lost};
 use crate::proxy::link::Link;
-use crate::proxy::{Proxy, http1, http2};
+use crate::proxy::{Listener, Proxy, http1, http2};
 
 /// How long idle HTTP/1.1 connections stay open when the process begins to drain. Closing them at
 /// once would cut the requests that are on their way; so each of those is answered, with
@@ -62,6 +62,11 @@ impl Door {
         Self { http: Arc::new(http_proxy(conf, proxy.clone())), proxy, closing: watch::Sender::new(false) }
     }
 
+    /// The bounds of the listener that a connection came through.
+    pub(super) fn bounds(&self, link: &Link) -> &Bounds {
+        &self.proxy.listeners[link.listener].bounds
+    }
+
     /// What the socket says of a connection.
     fn link(&self, stream: &Stream) -> Link {
         let digest = stream.get_socket_digest();
@@ -72,17 +77,32 @@ impl Door {
 
     /// Whether the connection speaks HTTP/2, or how it ended before that could be said.
     /// `start` is left with its first bytes.
-    async fn speaks_http2(
-        stream: &mut Stream,
-        bounds: &Bounds,
-        start: &mut [u8; 3],
-    ) -> Result<bool, Ending> {
+    async fn speaks_http2(stream: &mut Stream, bounds: &Bounds, start: &mut [u8; 3]) -> Result<bool, Ending> {
         match peek(stream, &mut start[..1], bounds.idle_timeout).await {
             Err(Ending::TimedOut) => return Err(Ending::Idle),
             Err(_) => return Err(Ending::Closed),
             Ok(()) => peek(stream, start, bounds.header_timeout).await?,
         }
         Ok(start == b"PRI")
+    }
+
+    async fn serve_http2(&self, stream: Stream, link: Link, shutdown: &ShutdownWatch) {
+        let link = Arc::new(link);
+        let server = http2::Server { http: &self.http, proxy: &self.proxy, link: &link, shutdown };
+        // Boxed, so that an idle HTTP/1 connection has no room for it.
+        Box::pin(server.serve(stream)).await;
+    }
+
+    async fn serve_http1(&self, stream: Stream, link: Link, shutdown: &ShutdownWatch) {
+        let (http, proxy, closing) = (&self.http, &self.proxy, self.closing.subscribe());
+        http1::Server { http, proxy, shutdown, closing }.serve(stream, Arc::new(link)).await;
+    }
+
+    /// Counts and logs a refusal that was told before anything spoke HTTP.
+    pub(super) fn refused(&self, refusal: Refusal, link: &Link) {
+        self.proxy.listeners[link.listener].invalid.of(refusal.kind).inc();
+        let lost = Lost { status: refusal.status, flag: Flag::DPE, method: "", path: b"" };
+        refuse::record(&self.proxy, link, &lost);
     }
 
     /// Counts and logs a connection that said too little to be served.
@@ -100,15 +120,6 @@ impl Door {
         counter.inc();
         refuse::record(&self.proxy, link, &Lost { status, flag, method: "", path: b"" });
     }
-
-    fn http1<'a>(&'a self, shutdown: &'a ShutdownWatch) -> http1::Server<'a> {
-        http1::Server {
-            http: &self.http,
-            proxy: &self.proxy,
-            shutdown,
-            closing: self.closing.subscribe(),
-        }
-    }
 }
 
 /// Waits until so many bytes are there, and leaves them.
@@ -124,23 +135,29 @@ async fn peek(stream: &mut Stream, bytes: &mut [u8], deadline: Duration) -> Resu
 impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let _open = Open::new(&self.proxy.connections);
-        let link = self.link(&stream);
-        let limits = &self.proxy.listeners[link.listener].limits;
+        let mut link = self.link(&stream);
+        let Listener { limits, tls, .. } = &self.proxy.listeners[link.listener];
         let Some(_place) = limits.connection() else {
-            // Boxed, so that all other connections have no room for it.
-            Box::pin(limits.turn_away(stream)).await;
+            // In TLS it could only be told after the work that is to be saved.
+            if tls.is_none() {
+                // Boxed, so that all other connections have no room for it.
+                Box::pin(limits.turn_away(stream)).await;
+            }
             return None;
         };
-        let bounds = &self.proxy.listeners[link.listener].bounds;
-        let mut start = [0; 3];
-        match Self::speaks_http2(&mut stream, bounds, &mut start).await {
-            Ok(true) => {
-                let link = Arc::new(link);
-                let server = http2::Server { http: &self.http, proxy: &self.proxy, link: &link, shutdown };
-                // Boxed, so that an idle HTTP/1 connection has no room for it.
-                Box::pin(server.serve(stream)).await;
+        if let Some(tls) = tls {
+            let (secured, http2) = Box::pin(self.secure(tls, stream, &mut link)).await?;
+            if http2 {
+                self.serve_http2(secured, link, shutdown).await;
+            } else {
+                self.serve_http1(secured, link, shutdown).await;
             }
-            Ok(false) => self.http1(shutdown).serve(stream, Arc::new(link)).await,
+            return None;
+        }
+        let mut start = [0; 3];
+        match Self::speaks_http2(&mut stream, self.bounds(&link), &mut start).await {
+            Ok(true) => self.serve_http2(stream, link, shutdown).await,
+            Ok(false) => self.serve_http1(stream, link, shutdown).await,
             Err(ending) => {
                 // One that may become HTTP/2's preface is told nothing.
                 if ending == Ending::TimedOut && start[0] != b'P' {

@@ -57,6 +57,7 @@ impl Proxy {
             request_id: bytes(&request.headers, &REQUEST_ID),
             user_agent: bytes(&request.headers, &header::USER_AGENT),
             generation: snapshot.generation,
+            tls: ctx.link.as_ref().and_then(|link| link.tls_record()),
         });
     }
 }

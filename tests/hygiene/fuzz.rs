@@ -14,7 +14,7 @@ use crate::reference::{Request, first};
 use crate::support::{RawClient, Tidegate, probe};
 
 /// One cluster and a route to it, with lines for the listener.
-pub fn to(endpoint: SocketAddr, listener: &str) -> String {
+pub(crate) fn to(endpoint: SocketAddr, listener: &str) -> String {
     format!(
         "{listener}clusters: {{ web: {{ static: {{ endpoints: [ {{ address: '{endpoint}' }} ] }} }} }}\nroutes: [ {{ name: all, cluster: web }} ]\n"
     )
@@ -74,7 +74,9 @@ const BODIES: &[&str] = &[
 fn one(rng: &mut Rng) -> Vec<u8> {
     let mut text = rng.choice(LINES).unwrap().to_string();
     if rng.u8(..) > 16 {
-        text += *rng.choice(&["\r\nhost: h", "\r\nHost: a.example:80", "\r\nhost: [::1]", "\r\nhost:"][..]).unwrap();
+        text += *rng
+            .choice(&["\r\nhost: h", "\r\nHost: a.example:80", "\r\nhost: [::1]", "\r\nhost:"][..])
+            .unwrap();
     }
     for _ in 0..rng.usize(..3) {
         text += "\r\n";
@@ -91,7 +93,8 @@ fn several(rng: &mut Rng) -> Vec<u8> {
     for _ in 0..rng.usize(..3).saturating_sub(1) {
         let at = rng.usize(..bytes.len());
         // Only ASCII: what the reference reads as text.
-        let byte = if rng.bool() { rng.u8(..128) } else { *rng.choice(b"\r\n :\t\0,;/*#@[]0".as_slice()).unwrap() };
+        let byte =
+            if rng.bool() { rng.u8(..128) } else { *rng.choice(b"\r\n :\t\0,;/*#@[]0".as_slice()).unwrap() };
         match rng.u8(..3) {
             0 => bytes[at] = byte,
             1 => bytes.insert(at, byte),
@@ -152,15 +155,15 @@ async fn an_endpoint_gets_the_valid_requests_and_nothing_else() {
     while Instant::now() < end {
         let bytes = several(&mut rng);
         let (requests, bad) = expected(&bytes);
-        let statuses = exchange(tidegate.addr("http"), &bytes, requests.len() + usize::from(bad), &mut rng).await;
+        let statuses =
+            exchange(tidegate.addr("http"), &bytes, requests.len() + usize::from(bad), &mut rng).await;
         let seen = recorder.take();
         let host = |request: &Request| match request.host.as_str() {
             "" => recorder.addr.to_string(),
             host => host.to_owned(),
         };
-        let wanted = requests.iter().map(|request| {
-            Ok(Request { host: host(request), old: false, ..request.clone() })
-        });
+        let wanted =
+            requests.iter().map(|request| Ok(Request { host: host(request), old: false, ..request.clone() }));
         let wanted: Vec<Result<Request, Vec<u8>>> = wanted.collect();
         let (good, rest) = statuses.split_at(requests.len().min(statuses.len()));
         let answered = good.len() == requests.len() && good.iter().all(|status| *status == 200);

@@ -170,7 +170,8 @@ async fn a_header_has_limits() {
         assert_eq!(answer.status, status, "{} bytes", request.len());
     }
     assert_eq!(upstream.seen().len(), 3);
-    let counted = async || tidegate.metric("tidegate_http_requests_invalid_total", &["reason=\"large\""]).await;
+    let counted =
+        async || tidegate.metric("tidegate_http_requests_invalid_total", &["reason=\"large\""]).await;
     eventually(Duration::from_secs(2), async || match counted().await {
         5.0 => Ok(()),
         other => Err(format!("{other}")),

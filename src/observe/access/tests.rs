@@ -38,6 +38,7 @@ fn record() -> Record<'static> {
         ttfb_ms: None,
         request_id: b"abc",
         user_agent: b"curl/8",
+        tls: None,
         generation: 41,
     }
 }

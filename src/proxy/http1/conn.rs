@@ -89,7 +89,9 @@ enum Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     /// A header comes next, but for the rest of the one before, which is so long.
-    Header { rest: usize },
+    Header {
+        rest: usize,
+    },
     Begun,
 }
 
@@ -153,7 +155,9 @@ impl Conn {
             match scanner.scan(self.held.bytes()) {
                 Progress::More => {}
                 Progress::Refused(refusal) => return Next::Refused(refusal),
-                Progress::Whole(head) => return self.begin(&head).map_or_else(Next::Refused, |()| Next::Request),
+                Progress::Whole(head) => {
+                    return self.begin(&head).map_or_else(Next::Refused, |()| Next::Request);
+                }
             }
             self.held.rest();
             if let Err(end) = std::future::poll_fn(|cx| self.poll_fill(cx)).await {

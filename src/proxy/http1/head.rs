@@ -121,7 +121,9 @@ impl Scanner {
             match &self.line {
                 None if line.is_empty() && self.at == 0 => self.start = next,
                 None => self.line = Some(Line::parse(line, self.at, self.bounds.trace)?),
-                Some(known) if line.is_empty() => return known.head(self.start..next, &self.fields).map(Some),
+                Some(known) if line.is_empty() => {
+                    return known.head(self.start..next, &self.fields).map(Some);
+                }
                 Some(known) => self.fields.take(line, self.at, known.old, self.bounds.headers)?,
             }
             (self.at, self.searched) = (next, next);

@@ -86,9 +86,9 @@ fn other(version: &[u8]) -> Refusal {
 
 /// Where the host stands in an absolute target of a scheme that is served.
 fn authority(target: &[u8]) -> Result<Range<usize>, Refusal> {
-    let scheme = [&b"http://"[..], b"https://"].into_iter().find(|scheme| {
-        target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    });
+    let scheme = [&b"http://"[..], b"https://"]
+        .into_iter()
+        .find(|scheme| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
     let start = scheme.ok_or(refusal::NO_PATH)?.len();
     let rest = &target[start..];
     let length = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());

@@ -59,6 +59,7 @@ impl Refusal {
     }
 }
 
+pub(crate) const PLAIN_HTTP: Refusal = Refusal::malformed("plain HTTP where TLS is spoken");
 pub(crate) const BARE_LF: Refusal = Refusal::malformed("a line ends in LF without CR");
 pub(crate) const NO_REQUEST: Refusal = Refusal::malformed("this is not an HTTP request");
 pub(crate) const NO_VERSION: Refusal = Refusal::malformed("the request line has no version");
@@ -104,7 +105,6 @@ pub(crate) const BAD_END: Refusal = Refusal::body("a chunk does not end where it
 pub(crate) const BAD_TRAILER: Refusal = Refusal::body("a trailer field is malformed");
 pub(crate) const LONG_TRAILER: Refusal = Refusal::body("the trailer is too large");
 
-pub(crate) const LATE_HEADER: Refusal =
-    Refusal::new(408, Kind::Timeout, "the header did not arrive in time");
+pub(crate) const LATE_HEADER: Refusal = Refusal::new(408, Kind::Timeout, "the header did not arrive in time");
 pub(crate) const LATE_BODY: Refusal = Refusal::new(408, Kind::Timeout, "the body did not arrive in time");
 pub(crate) const SLOW_BODY: Refusal = Refusal::new(408, Kind::Timeout, "the body arrives too slowly");

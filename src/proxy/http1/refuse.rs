@@ -76,6 +76,7 @@ pub(in crate::proxy) fn record(proxy: &Proxy, link: &Link, lost: &Lost<'_>) {
         request_id: b"",
         user_agent: b"",
         generation: snapshot.generation,
+        tls: link.tls_record(),
     });
 }
 

@@ -132,10 +132,19 @@ fn reference(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
 
 /// Bodies that are nearly chunked.
 fn nearly() -> impl Strategy<Value = Vec<u8>> {
-    let size = prop::sample::select(vec!["3", "03", "3;a", "3;a=b", "3 ;a=\"b\"", "3\t;a ;b", "3;", "0x3", "4", ""]);
+    let size =
+        prop::sample::select(vec!["3", "03", "3;a", "3;a=b", "3 ;a=\"b\"", "3\t;a ;b", "3;", "0x3", "4", ""]);
     let chunk = size.prop_map(|size| format!("{size}\r\nabc\r\n"));
-    let last = prop::sample::select(vec!["0\r\n\r\n", "0;x\r\n\r\n", "0\r\na: b\r\n\r\n", "00\r\n\r\nGET / HTTP/1.1", "0\r\n", ""]);
-    let joined = (prop::collection::vec(chunk, 0..4), last).prop_map(|(chunks, last)| (chunks.concat() + last).into_bytes());
+    let last = prop::sample::select(vec![
+        "0\r\n\r\n",
+        "0;x\r\n\r\n",
+        "0\r\na: b\r\n\r\n",
+        "00\r\n\r\nGET / HTTP/1.1",
+        "0\r\n",
+        "",
+    ]);
+    let joined = (prop::collection::vec(chunk, 0..4), last)
+        .prop_map(|(chunks, last)| (chunks.concat() + last).into_bytes());
     let byte = prop_oneof![any::<u8>(), prop::sample::select(b"\r\n ;=\"03".to_vec())];
     let changes = prop::collection::vec((any::<prop::sample::Index>(), 0..3_u8, byte), 0..2);
     (joined, changes).prop_map(|(mut bytes, changes)| {

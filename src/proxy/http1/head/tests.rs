@@ -33,9 +33,19 @@ fn what_is_valid_is_taken() {
         ("GET HTTPS://h?x HTTP/1.1\r\nhost: h\r\n\r\n", Framing::Length(0), false, false),
         ("GET //x HTTP/1.1\r\nhost: a_b.\r\nx-a: \u{e4}\t\r\n\r\n", Framing::Length(0), false, false),
         ("P / HTTP/1.1\r\nhost: h\r\ncontent-length:0012 \r\n\r\n", Framing::Length(12), false, false),
-        ("P / HTTP/1.1\r\nhost: h\r\nContent-Length: 9223372036854775807\r\n\r\n", Framing::Length(i64::MAX as u64), false, false),
+        (
+            "P / HTTP/1.1\r\nhost: h\r\nContent-Length: 9223372036854775807\r\n\r\n",
+            Framing::Length(i64::MAX as u64),
+            false,
+            false,
+        ),
         ("P / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: Chunked\r\n\r\n", Framing::Chunked, false, false),
-        ("P / HTTP/1.1\r\nhost: h\r\nupgrade: x\r\nexpect: 100-Continue\r\n\r\n", Framing::Length(0), true, true),
+        (
+            "P / HTTP/1.1\r\nhost: h\r\nupgrade: x\r\nexpect: 100-Continue\r\n\r\n",
+            Framing::Length(0),
+            true,
+            true,
+        ),
     ] {
         let head = whole(text.as_bytes());
         assert_eq!((head.framing, head.upgrade, head.expects), (framing, upgrade, expects), "{text:?}");
@@ -138,8 +148,9 @@ static GRAMMAR: LazyLock<Regex> = LazyLock::new(|| {
     .unwrap()
 });
 
-static HOST: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^(?-u)(?<name>[A-Za-z0-9_.-]{1,256}|\[[0-9a-fA-F:.]+\])(?::(?<port>[0-9]*))?$").unwrap());
+static HOST: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^(?-u)(?<name>[A-Za-z0-9_.-]{1,256}|\[[0-9a-fA-F:.]+\])(?::(?<port>[0-9]*))?$").unwrap()
+});
 
 fn is_host(bytes: &[u8]) -> bool {
     let Some(found) = HOST.captures(bytes) else { return false };
@@ -195,13 +206,38 @@ fn reference(bytes: &[u8]) -> Option<(usize, Framing)> {
 /// Heads that are nearly valid: parts that often are, joined, then bytes changed.
 fn nearly() -> impl Strategy<Value = Vec<u8>> {
     let line = prop::sample::select(vec![
-        "GET / HTTP/1.1", "POST /a?b=c HTTP/1.1", "GET http://h/x HTTP/1.1", "OPTIONS * HTTP/1.1", "GET * HTTP/1.1",
-        "GET / HTTP/1.0", "GET / HTTP/1.2", "PURGE /x HTTP/1.1", "GET /a b HTTP/1.1", "CONNECT h:1 HTTP/1.1", "GET", "\r\nGET / HTTP/1.1",
+        "GET / HTTP/1.1",
+        "POST /a?b=c HTTP/1.1",
+        "GET http://h/x HTTP/1.1",
+        "OPTIONS * HTTP/1.1",
+        "GET * HTTP/1.1",
+        "GET / HTTP/1.0",
+        "GET / HTTP/1.2",
+        "PURGE /x HTTP/1.1",
+        "GET /a b HTTP/1.1",
+        "CONNECT h:1 HTTP/1.1",
+        "GET",
+        "\r\nGET / HTTP/1.1",
     ]);
     let field = prop::sample::select(vec![
-        "host: h", "Host: a.example:80", "host:", "host: a,b", "host: h\r\nhost: h", "host: [::1]", "content-length: 3", "content-length: 3, 3",
-        "content-length: -3", "Content-Length:\t07 ", "transfer-encoding: chunked", "transfer-encoding: gzip, chunked", "x-a: 1", "x-b:",
-        "x : 1", " folded", "x", "x: \u{e4}",
+        "host: h",
+        "Host: a.example:80",
+        "host:",
+        "host: a,b",
+        "host: h\r\nhost: h",
+        "host: [::1]",
+        "content-length: 3",
+        "content-length: 3, 3",
+        "content-length: -3",
+        "Content-Length:\t07 ",
+        "transfer-encoding: chunked",
+        "transfer-encoding: gzip, chunked",
+        "x-a: 1",
+        "x-b:",
+        "x : 1",
+        " folded",
+        "x",
+        "x: \u{e4}",
     ]);
     let end = prop::sample::select(vec!["\r\n\r\n", "\r\n\r\nrest", "\r\n", "\n\n", "\n\r\n"]);
     let parts = (line, prop::collection::vec(field, 0..5), end);
