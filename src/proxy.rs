@@ -15,6 +15,7 @@
 //! | `upstream_request_filter` | [`forward`] | host, path, `x-forwarded-*`, header edits |
 //! | both of these | [`mirror`] | a copy for another cluster, if the route asks for it |
 //! | `response_filter`, body filter | [`respond`] | hop-by-hop out, header edits, the deadline |
+//! | these, the trailers, and `fail_to_proxy` | `grpc` | deadlines, outcomes and errors of gRPC calls; gRPC-Web |
 //! | `fail_to_proxy` | [`error`] | status and flag of what went wrong |
 //! | `logging` | [`finish`] | metrics, access log |
 //! | of each try | `outcome` | what became of it, for passive detection |
@@ -32,11 +33,13 @@ pub mod error;
 mod failover;
 pub mod finish;
 pub mod forward;
+mod grpc;
 mod hop;
 pub(crate) mod http1;
 mod http2;
 mod limits;
 mod linger;
+mod lost;
 pub(crate) mod link;
 mod mirror;
 mod outcome;
@@ -46,14 +49,17 @@ mod secure;
 pub mod tap;
 mod variant;
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -238,6 +244,18 @@ impl ProxyHttp for Proxy {
         connect::failed(session, ctx, error)
     }
 
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _fd: RawFd,
+        digest: Option<&Digest>,
+        _ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        connect::connected(digest)
+    }
+
     async fn upstream_request_filter(
         &self,
         session: &mut Session,
@@ -282,6 +300,25 @@ impl ProxyHttp for Proxy {
         ctx: &mut RequestCtx,
     ) -> Result<Option<Duration>> {
         respond::body(session, end, ctx)
+    }
+
+    fn upstream_response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        grpc::trailers(trailers, ctx);
+        Ok(())
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        ctx: &mut RequestCtx,
+    ) -> Result<Option<Bytes>> {
+        grpc::trailers_as_body(trailers, ctx)
     }
 
     fn error_while_proxy(

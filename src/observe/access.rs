@@ -46,6 +46,8 @@ pub struct Record<'a> {
     pub path: &'a [u8],
     pub protocol: &'a str,
     pub status: u16,
+    /// Of a gRPC call, as its number is written.
+    pub grpc_status: Option<&'static str>,
     pub flag: Option<Flag>,
     /// Empty where no route was found; so are cluster and variant where there is none.
     pub route: &'a str,
@@ -62,6 +64,39 @@ pub struct Record<'a> {
     pub generation: u64,
     /// None: the connection is in clear.
     pub tls: Option<TlsRecord<'a>>,
+}
+
+// === impl Record ===
+
+impl<'a> Record<'a> {
+    /// With nothing in it yet.
+    pub fn new(time: SystemTime, listener: &'a str, generation: u64) -> Self {
+        Self {
+            time,
+            listener,
+            client: None,
+            method: "",
+            host: b"",
+            path: b"",
+            protocol: "",
+            status: 0,
+            grpc_status: None,
+            flag: None,
+            route: "",
+            cluster: "",
+            variant: "",
+            endpoint: None,
+            attempts: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            duration_ms: 0.0,
+            ttfb_ms: None,
+            request_id: b"",
+            user_agent: b"",
+            generation,
+            tls: None,
+        }
+    }
 }
 
 /// How the client's connection is secured.

@@ -20,9 +20,10 @@ use tokio::time::timeout;
 
 use crate::config::boot::Bounds;
 use crate::observe::Flag;
-use crate::proxy::http1::refusal::{LATE_HEADER, Refusal};
-use crate::proxy::http1::refuse::{self, Lost};
+use crate::proxy::http1::refusal::LATE_HEADER;
+use crate::proxy::http1::refuse;
 use crate::proxy::link::Link;
+use crate::proxy::lost::{self, Lost};
 use crate::proxy::{Listener, Proxy, http1, http2};
 
 /// How long idle HTTP/1.1 connections stay open when the process begins to drain. Closing them at
@@ -40,7 +41,7 @@ pub struct Door {
 
 /// How a connection ended that said too little to be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+pub(super) enum Ending {
     /// By the client, which had said nothing.
     Closed,
     /// It said nothing for too long.
@@ -49,6 +50,8 @@ enum Ending {
     TimedOut,
     /// By the client, amid a word.
     Broken,
+    /// It spoke HTTP where TLS is spoken, and was told so.
+    PlainHttp,
 }
 
 /// Counts a connection while it is open.
@@ -77,7 +80,11 @@ impl Door {
 
     /// Whether the connection speaks HTTP/2, or how it ended before that could be said.
     /// `start` is left with its first bytes.
-    async fn speaks_http2(stream: &mut Stream, bounds: &Bounds, start: &mut [u8; 3]) -> Result<bool, Ending> {
+    async fn speaks_http2(
+        stream: &mut Stream,
+        bounds: &Bounds,
+        start: &mut [u8; 3],
+    ) -> Result<bool, Ending> {
         match peek(stream, &mut start[..1], bounds.idle_timeout).await {
             Err(Ending::TimedOut) => return Err(Ending::Idle),
             Err(_) => return Err(Ending::Closed),
@@ -86,27 +93,8 @@ impl Door {
         Ok(start == b"PRI")
     }
 
-    async fn serve_http2(&self, stream: Stream, link: Link, shutdown: &ShutdownWatch) {
-        let link = Arc::new(link);
-        let server = http2::Server { http: &self.http, proxy: &self.proxy, link: &link, shutdown };
-        // Boxed, so that an idle HTTP/1 connection has no room for it.
-        Box::pin(server.serve(stream)).await;
-    }
-
-    async fn serve_http1(&self, stream: Stream, link: Link, shutdown: &ShutdownWatch) {
-        let (http, proxy, closing) = (&self.http, &self.proxy, self.closing.subscribe());
-        http1::Server { http, proxy, shutdown, closing }.serve(stream, Arc::new(link)).await;
-    }
-
-    /// Counts and logs a refusal that was told before anything spoke HTTP.
-    pub(super) fn refused(&self, refusal: Refusal, link: &Link) {
-        self.proxy.listeners[link.listener].invalid.of(refusal.kind).inc();
-        let lost = Lost { status: refusal.status, flag: Flag::DPE, method: "", path: b"" };
-        refuse::record(&self.proxy, link, &lost);
-    }
-
     /// Counts and logs a connection that said too little to be served.
-    fn ended(&self, ending: Ending, link: &Link) {
+    pub(super) fn ended(&self, ending: Ending, link: &Link) {
         let listener = &self.proxy.listeners[link.listener];
         let (counter, status, flag) = match ending {
             Ending::Closed => return,
@@ -116,9 +104,26 @@ impl Door {
                 (&listener.invalid.timeout, 408, Flag::DPE)
             }
             Ending::Broken => (&listener.invalid.malformed, 0, Flag::DC),
+            Ending::PlainHttp => (&listener.invalid.malformed, 400, Flag::DPE),
         };
         counter.inc();
-        refuse::record(&self.proxy, link, &Lost { status, flag, method: "", path: b"" });
+        lost::record(&self.proxy, link, &Lost::new("HTTP/1.1", status, flag));
+    }
+
+    async fn serve_http2(&self, stream: Stream, link: Link, shutdown: &ShutdownWatch) {
+        let link = Arc::new(link);
+        let server = http2::Server { http: &self.http, proxy: &self.proxy, link: &link, shutdown };
+        // Boxed, so that an idle HTTP/1 connection has no room for it.
+        Box::pin(server.serve(stream)).await;
+    }
+
+    fn http1<'a>(&'a self, shutdown: &'a ShutdownWatch) -> http1::Server<'a> {
+        http1::Server {
+            http: &self.http,
+            proxy: &self.proxy,
+            shutdown,
+            closing: self.closing.subscribe(),
+        }
     }
 }
 
@@ -136,7 +141,7 @@ impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let _open = Open::new(&self.proxy.connections);
         let mut link = self.link(&stream);
-        let Listener { limits, tls, .. } = &self.proxy.listeners[link.listener];
+        let Listener { limits, tls, bounds, .. } = &self.proxy.listeners[link.listener];
         let Some(_place) = limits.connection() else {
             // In TLS it could only be told after the work that is to be saved.
             if tls.is_none() {
@@ -150,14 +155,14 @@ impl ServerApp for Door {
             if http2 {
                 self.serve_http2(secured, link, shutdown).await;
             } else {
-                self.serve_http1(secured, link, shutdown).await;
+                self.http1(shutdown).serve(secured, Arc::new(link)).await;
             }
             return None;
         }
         let mut start = [0; 3];
-        match Self::speaks_http2(&mut stream, self.bounds(&link), &mut start).await {
+        match Self::speaks_http2(&mut stream, bounds, &mut start).await {
             Ok(true) => self.serve_http2(stream, link, shutdown).await,
-            Ok(false) => self.serve_http1(stream, link, shutdown).await,
+            Ok(false) => self.http1(shutdown).serve(stream, Arc::new(link)).await,
             Err(ending) => {
                 // One that may become HTTP/2's preface is told nothing.
                 if ending == Ending::TimedOut && start[0] != b'P' {

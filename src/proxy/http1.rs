@@ -36,11 +36,14 @@ use tokio::sync::watch;
 use self::conn::{Conn, Next, Rules};
 use self::head::Bounds;
 use self::refusal::Refusal;
-use self::refuse::Lost;
 use crate::observe::Flag;
 use crate::proxy::link::Link;
+use crate::proxy::lost::{self, Lost};
 use crate::proxy::tap::Note;
 use crate::proxy::{Listener, Proxy, link};
+
+/// As the log calls it, where the request cannot be asked.
+const PROTOCOL: &str = "HTTP/1.1";
 
 /// What tells Pingora to read without a timer of its own: all deadlines are ours.
 const FOR_EVER: u64 = 0;
@@ -79,8 +82,8 @@ impl Server<'_> {
                 Next::Broken => {
                     listener.invalid.malformed.inc();
                     let (method, path) = line::told(conn.held(), listener.bounds.max_target);
-                    let lost = Lost { status: 0, flag: Flag::DC, method, path };
-                    return refuse::record(self.proxy, &link, &lost);
+                    let lost = Lost { method, path, ..Lost::new(PROTOCOL, 0, Flag::DC) };
+                    return lost::record(self.proxy, &link, &lost);
                 }
             }
             let mut session = ServerSession::new_http1(conn);
@@ -109,8 +112,8 @@ impl Server<'_> {
         if !note.is_accepted() && !kept {
             // Pingora refused what we took for valid; it has said 400.
             listener.invalid.malformed.inc();
-            let lost = Lost { status: 400, flag: Flag::DPE, method: "", path: b"" };
-            refuse::record(self.proxy, link, &lost);
+            let lost = Lost::new(PROTOCOL, 400, Flag::DPE);
+            lost::record(self.proxy, link, &lost);
         }
     }
 
@@ -121,8 +124,8 @@ impl Server<'_> {
         let held = conn.held().to_vec();
         let (method, path) = line::told(&held, listener.bounds.max_target);
         refuse::answer(&mut *conn, refusal, method).await;
-        let lost = Lost { status: refusal.status, flag: Flag::DPE, method, path };
-        refuse::record(self.proxy, link, &lost);
+        let lost = Lost { method, path, ..Lost::new(PROTOCOL, refusal.status, Flag::DPE) };
+        lost::record(self.proxy, link, &lost);
         conn.note().linger();
     }
 

@@ -59,7 +59,6 @@ impl Refusal {
     }
 }
 
-pub(crate) const PLAIN_HTTP: Refusal = Refusal::malformed("plain HTTP where TLS is spoken");
 pub(crate) const BARE_LF: Refusal = Refusal::malformed("a line ends in LF without CR");
 pub(crate) const NO_REQUEST: Refusal = Refusal::malformed("this is not an HTTP request");
 pub(crate) const NO_VERSION: Refusal = Refusal::malformed("the request line has no version");
