@@ -80,11 +80,7 @@ impl Door {
 
     /// Whether the connection speaks HTTP/2, or how it ended before that could be said.
     /// `start` is left with its first bytes.
-    async fn speaks_http2(
-        stream: &mut Stream,
-        bounds: &Bounds,
-        start: &mut [u8; 3],
-    ) -> Result<bool, Ending> {
+    async fn speaks_http2(stream: &mut Stream, bounds: &Bounds, start: &mut [u8; 3]) -> Result<bool, Ending> {
         match peek(stream, &mut start[..1], bounds.idle_timeout).await {
             Err(Ending::TimedOut) => return Err(Ending::Idle),
             Err(_) => return Err(Ending::Closed),
@@ -118,12 +114,7 @@ impl Door {
     }
 
     fn http1<'a>(&'a self, shutdown: &'a ShutdownWatch) -> http1::Server<'a> {
-        http1::Server {
-            http: &self.http,
-            proxy: &self.proxy,
-            shutdown,
-            closing: self.closing.subscribe(),
-        }
+        http1::Server { http: &self.http, proxy: &self.proxy, shutdown, closing: self.closing.subscribe() }
     }
 }
 

@@ -34,7 +34,7 @@ async fn a_header_that_trickles_is_closed_after_ten_seconds() {
     let second = Duration::from_secs(1);
     let (header, preface, start, method, next) = tokio::join!(
         until_closed(addr, b"GET / HTTP/1.1\r\nhost: h\r\nx-a: ", second),
-        until_closed(addr, b"PRI * HT", second),
+        until_closed(addr, b"PRI * HTTP/2.0\r\n\r\nSM", second),
         silent(addr, b"PRI * HTTP/2.0\r\n"),
         silent(addr, b"GE"),
         after_a_request(addr, second),
