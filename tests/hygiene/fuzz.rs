@@ -14,7 +14,7 @@ use crate::reference::{Request, first};
 use crate::support::{RawClient, Tidegate, probe};
 
 /// One cluster and a route to it, with lines for the listener.
-pub fn to(endpoint: SocketAddr, listener: &str) -> String {
+pub(crate) fn to(endpoint: SocketAddr, listener: &str) -> String {
     format!(
         "{listener}clusters: {{ web: {{ static: {{ endpoints: [ {{ address: '{endpoint}' }} ] }} }} }}\nroutes: [ {{ name: all, cluster: web }} ]\n"
     )

@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 use super::reference::{Refused, Request, first};
 
 /// Ends when dropped.
-pub struct Recorder {
-    pub addr: SocketAddr,
+pub(crate) struct Recorder {
+    pub(crate) addr: SocketAddr,
     seen: Seen,
     task: JoinHandle<()>,
 }
@@ -20,7 +20,7 @@ pub struct Recorder {
 type Seen = Arc<Mutex<Vec<Result<Request, Vec<u8>>>>>;
 
 impl Recorder {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (addr, seen) = (listener.local_addr().unwrap(), Seen::default());
         let noted = seen.clone();
@@ -37,7 +37,7 @@ impl Recorder {
     }
 
     /// What came since the last time.
-    pub fn take(&self) -> Vec<Result<Request, Vec<u8>>> {
+    pub(crate) fn take(&self) -> Vec<Result<Request, Vec<u8>>> {
         std::mem::take(&mut *self.seen.lock().unwrap())
     }
 }

@@ -3,22 +3,22 @@
 
 /// A request that is whole and valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    pub method: String,
+pub(crate) struct Request {
+    pub(crate) method: String,
     /// In origin form, or `*`.
-    pub target: String,
+    pub(crate) target: String,
     /// Of the target if that is absolute, else of the field. Empty: HTTP/1.0 without one.
-    pub host: String,
-    pub body: Vec<u8>,
-    pub old: bool,
+    pub(crate) host: String,
+    pub(crate) body: Vec<u8>,
+    pub(crate) old: bool,
 }
 
 /// They are no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused;
+pub(crate) struct Refused;
 
 /// The first request in the bytes, and how long it is. None: it is not whole yet.
-pub fn first(bytes: &[u8]) -> Result<Option<(Request, usize)>, Refused> {
+pub(crate) fn first(bytes: &[u8]) -> Result<Option<(Request, usize)>, Refused> {
     let mut at = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
     let Some(line) = line(bytes, &mut at)? else { return Ok(None) };
     let (method, target, old) = request_line(line)?;

@@ -26,7 +26,7 @@ pub(super) struct Line {
 impl Line {
     /// Reads a line without its end, which begins at `at`.
     pub(super) fn parse(line: &[u8], at: usize, trace: bool) -> Result<Self, Refusal> {
-        let (method, target, version) = split(line)?;
+        let [method, target, version] = split(line)?;
         if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
             return Err(refusal::BAD_METHOD);
         }
@@ -65,10 +65,10 @@ impl Line {
 
 /// Method, target and version. The target is all between the first blank and the last, so that one
 /// with a blank in it is refused as such.
-fn split(line: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Refusal> {
+fn split(line: &[u8]) -> Result<[&[u8]; 3], Refusal> {
     let first = memchr(b' ', line).ok_or(refusal::NO_REQUEST)?;
     let last = memrchr(b' ', line).filter(|last| *last > first).ok_or(refusal::NO_VERSION)?;
-    Ok((&line[..first], &line[first + 1..last], &line[last + 1..]))
+    Ok([&line[..first], &line[first + 1..last], &line[last + 1..]])
 }
 
 /// What is wrong with a version: well-formed, but not ours; or none.
