@@ -15,7 +15,7 @@ use crate::balance::Choice;
 use crate::endpoint::{self, Lease};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
-use crate::proxy::{outcome, retry, variant};
+use crate::proxy::{http2, outcome, retry, variant};
 use crate::retry::Failure;
 use crate::snapshot::Snapshot;
 use crate::snapshot::table::Forward;
@@ -24,6 +24,10 @@ use crate::snapshot::table::Forward;
 /// for the answer. For larger ones the time of the route counts from their end, as in Envoy:
 /// uploading may take longer. See [`limit`].
 const PROMPT_BODY: u64 = 64 * 1024;
+
+/// How much of an answer the kernel takes on a connection for one of many streams. It takes twice
+/// that, and uses about half of it.
+const NARROW: usize = 4 * 1024;
 
 /// How often an endpoint is looked for that did not fill up meanwhile.
 const ROUNDS: usize = 8;
@@ -54,6 +58,9 @@ pub(crate) async fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<
     let mut peer = Box::new(cluster.peer(choice.index).clone());
     if let Some(forward) = ctx.forward() {
         limit(&mut peer.options, session, forward, left);
+    }
+    if http2::crowded() {
+        narrow(&mut peer);
     }
     let endpoint = &cluster.endpoints[choice.index];
     ctx.lease = Some(lease.unwrap_or_else(|| endpoint.state.lease()));
@@ -189,6 +196,16 @@ fn limit(options: &mut PeerOptions, session: &Session, forward: &Forward, left: 
         options.connection_timeout = Some(connect);
         options.total_connection_timeout = Some(connect);
     }
+}
+
+/// Makes the connection take little of an answer at a time, for a client that may take none of many.
+///
+/// Pingora reads whatever the kernel has, up to 64 KiB, and holds it several times over; only the
+/// kernel can be told to have less. These connections are a pool of their own: they carry no more
+/// than [`NARROW`] a round trip.
+fn narrow(peer: &mut HttpPeer) {
+    peer.options.tcp_recv_buf = Some(NARROW);
+    peer.group_key ^= 1;
 }
 
 /// Whether there is no body, or one of a known length up to [`PROMPT_BODY`].

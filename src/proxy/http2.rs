@@ -35,7 +35,7 @@ mod wire;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -74,7 +74,15 @@ const CLOSING: Duration = Duration::from_secs(1);
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// How much of an answer `h2` takes that the socket has not.
-const SEND_BUFFER: usize = 32 * 1024;
+const SEND_BUFFER: usize = 16 * 1024;
+
+tokio::task_local! {
+    /// How many streams the connection of the running task has open.
+    static STREAMS: Arc<AtomicUsize>;
+}
+
+/// From how many streams on a connection each has to do with little.
+const CROWD: usize = 8;
 
 /// What connections are served with.
 pub(super) struct Server<'a> {
@@ -315,7 +323,8 @@ impl Serving<'_> {
             let session = ServerSession::new_custom(Box::new(stream));
             http.process_new_http(session, &shutdown).await;
         });
-        tokio::spawn(link::scope(self.server.link.clone(), valve.run(work, streams)));
+        let work = STREAMS.scope(streams.clone(), valve.run(work, streams));
+        tokio::spawn(link::scope(self.server.link.clone(), work));
     }
 
     /// The connection is closed; `h2` has said what was to be said.
@@ -334,6 +343,11 @@ impl Serving<'_> {
         // Either way it is dropped.
         let _ = timeout(CLOSING, flushed).await;
     }
+}
+
+/// Whether the running task serves one of many streams of a connection.
+pub(super) fn crowded() -> bool {
+    STREAMS.try_with(|streams| streams.load(Relaxed) >= CROWD).unwrap_or(false)
 }
 
 /// Whether the client resets or chatters too much.
