@@ -179,12 +179,7 @@ fn name_request(session: &mut Session) {
     }
 }
 
-async fn refuse(
-    session: &mut Session,
-    ctx: &mut RequestCtx,
-    status: u16,
-    why: &'static str,
-) -> Result<bool> {
+async fn refuse(session: &mut Session, ctx: &mut RequestCtx, status: u16, why: &'static str) -> Result<bool> {
     ctx.flag = Some(Flag::DPE);
     session.set_keepalive(None);
     local(session, status, why).await.map(|()| true)

@@ -332,7 +332,11 @@ impl Serving<'_> {
         let Some(error) = error.filter(|error| error.is_library()) else { return };
         let calm = error.reason() == Some(Reason::ENHANCE_YOUR_CALM);
         let counters = &self.listener.http2;
-        if calm { counters.flood.inc() } else { counters.protocol.inc() }
+        if calm {
+            counters.flood.inc()
+        } else {
+            counters.protocol.inc()
+        }
         count::log(self.server.proxy, self.server.link, None, 0);
     }
 

@@ -15,7 +15,7 @@ async fn curl_gets_what_there_is() {
     let url = |path: &str| tidegate.url(path);
     assert_eq!(curl(&[H2C, &url("/a")]).await.status, 200);
     let head = curl(&[H2C, "-I", &url("/bytes?n=1000")]).await;
-    assert_eq!((head.status, head.body.len()), (200, 0), "{head:?}");
+    assert_eq!((head.status, head.code), (200, 0), "{head:?}");
     assert!(head.head.contains("content-length: 1000"), "{}", head.head);
     for status in ["204", "304"] {
         let path = format!("/status/{status}");
@@ -45,10 +45,11 @@ async fn fields_of_one_connection_and_interim_answers() {
         assert!(!text.contains(gone), "{text}");
     }
     // An upgrade that nobody asked for.
-    let upstream = Scripted::start(vec![send("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n")]).await;
+    let upstream =
+        Scripted::start(vec![send("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n")]).await;
     let tidegate = start(upstream.addr, "{}").await;
     let status = curl(&[H2C, &tidegate.url("/a")]).await.status;
-    assert!((500..503).contains(&status), "{status}");
+    assert_eq!(status, 502);
 }
 
 #[tokio::test]
@@ -57,12 +58,14 @@ async fn nghttp_and_h2load_get_through() {
     let tidegate = start(backend.addr(), "{}").await;
     let run = async |program: &str, args: &[&str]| {
         let path = require_peer(program)?;
-        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).chain([tidegate.url("/bytes?n=50000")]).collect();
-        let output = tokio::task::spawn_blocking(move || Command::new(path).args(args).output().unwrap()).await;
+        let args: Vec<String> =
+            args.iter().map(|arg| (*arg).to_owned()).chain([tidegate.url("/bytes?n=50000")]).collect();
+        let output =
+            tokio::task::spawn_blocking(move || Command::new(path).args(args).output().unwrap()).await;
         Some(String::from_utf8_lossy(&output.unwrap().stdout).into_owned())
     };
-    if let Some(text) = run("nghttp", &["-nvu"]).await.or(run("nghttp", &["-nv"]).await) {
-        assert!(text.contains(":status: 200") || text.contains("101"), "{text}");
+    if let Some(text) = run("nghttp", &["-nv"]).await {
+        assert!(text.contains(":status: 200"), "{text}");
     }
     // Many streams of few connections: the work is rationed, and the endpoints' connections narrow.
     if let Some(text) = run("h2load", &["-n", "5000", "-c", "4", "-m", "60"]).await {
@@ -82,7 +85,8 @@ async fn a_stream_is_answered_by_whoever_is_there() {
     let tidegate = crate::support::Tidegate::new(&live).start().await;
     gone.stop().await;
     for _ in 0..6 {
-        let echo = crate::support::curl_with(&[H2C, "-T", "-", &tidegate.url("/echo")], &[b'x'; 200_000]).await;
+        let echo =
+            crate::support::curl_with(&[H2C, "-T", "-", &tidegate.url("/echo")], &[b'x'; 200_000]).await;
         assert_eq!(echo.json()["body_length"], 200_000, "{}", echo.log);
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::frames::Outcome::{Reset, Status};
-use super::frames::{Client, DATA, END_HEADERS, GOAWAY, HEADERS, PING, PREFACE, RESET, SETTINGS, frame, request};
+use super::frames::{
+    Client, DATA, END_HEADERS, GOAWAY, HEADERS, PING, PREFACE, RESET, SETTINGS, frame, request,
+};
 use super::{SOON, ended, start};
 use crate::support::{Backend, until};
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::frames::{
-    Client, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, RESET, SETTINGS, WINDOW, frame,
-    request,
+    CONTINUATION, Client, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, RESET, SETTINGS, WINDOW,
+    frame, request,
 };
 use super::{SOON, ended, start};
 use crate::support::{Backend, until};
@@ -94,7 +94,10 @@ async fn frames_that_ask_for_nothing_have_an_end() {
         // Beside reading: what is answered must be taken, or nothing more is read.
         for _ in 0..30 {
             client.send(&bytes.repeat(500)).await;
-            while tokio::time::timeout(Duration::from_millis(1), client.next()).await.is_ok_and(|f| f.is_some()) {}
+            while tokio::time::timeout(Duration::from_millis(1), client.next())
+                .await
+                .is_ok_and(|f| f.is_some())
+            {}
         }
         assert_eq!(client.goaway().await.or(Some(ENHANCE_YOUR_CALM)), Some(ENHANCE_YOUR_CALM), "{name}");
         ended(&tidegate, "flood", count as f64 + 1.0).await;

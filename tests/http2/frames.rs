@@ -88,8 +88,10 @@ impl Client {
     /// With settings of its own, as pairs.
     pub(crate) async fn with_settings(addr: SocketAddr, settings: &[(u16, u32)]) -> Self {
         let mut client = Self::silent(addr).await;
-        let payload: Vec<u8> =
-            settings.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
+        let payload: Vec<u8> = settings
+            .iter()
+            .flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
+            .collect();
         client.send(&[PREFACE, &frame(SETTINGS, 0, 0, &payload)].concat()).await;
         client
     }

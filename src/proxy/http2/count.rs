@@ -6,9 +6,9 @@ use h2::RecvStream;
 use http::Request;
 
 use super::valid::Reason;
+use crate::observe::Flag;
 use crate::observe::access::Record;
 use crate::observe::metrics::{Counter, Metrics};
-use crate::observe::Flag;
 use crate::proxy::Proxy;
 use crate::proxy::link::Link;
 

@@ -205,7 +205,8 @@ impl Stream {
 
     /// Whether there never was any.
     pub(super) fn is_empty(&self) -> bool {
-        let none = || self.request.headers.get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes) == Some(b"0");
+        let none =
+            || self.request.headers.get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes) == Some(b"0");
         self.read == 0 && self.rest.is_empty() && (self.body.is_end_stream() || none())
     }
 

@@ -131,7 +131,8 @@ fn fields(request: &RequestHeader, most: &Most) -> Result<(), Fault> {
     if request.headers.len() > most.headers {
         return refuse("there are too many header fields");
     }
-    let size = |(name, value): (&http::HeaderName, &http::HeaderValue)| name.as_str().len() + value.len() + FIELD;
+    let size =
+        |(name, value): (&http::HeaderName, &http::HeaderValue)| name.as_str().len() + value.len() + FIELD;
     let total: usize = request.headers.iter().map(size).sum();
     if total + request.raw_path().len() > most.header_bytes {
         return refuse("the header is too large");
