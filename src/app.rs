@@ -57,6 +57,7 @@ use crate::proxy::{Listener, Proxy};
 use crate::snapshot::compile::{Plan, Step, Surroundings};
 use crate::snapshot::{Cell, Snapshot, Table};
 use crate::split::Standing;
+use crate::tls::{self, Terminator};
 
 use self::lifecycle::Lifecycle;
 use self::service::Control;
@@ -141,11 +142,14 @@ impl Builder {
 
     /// What is valid and odd: routes that can never win.
     pub fn warnings(&self) -> Vec<Problem> {
+        let Ok((config, ..)) = self.load() else { return Vec::new() };
         let Ok(snapshot) = self.snapshot() else { return Vec::new() };
+        let mut warnings = tls::warnings(&config.boot);
         let name = |index: usize| &snapshot.table.routes[index].name;
         if snapshot.table.routes.is_empty() {
             let none = Problem::new("routes", "there is no route, so every request is answered 404");
-            return vec![none];
+            warnings.push(none);
+            return warnings;
         }
         let told = |(hidden, by): (usize, usize)| {
             let what =
@@ -153,7 +157,7 @@ impl Builder {
             Problem::new(format!("routes[{hidden}]"), what)
                 .hint("see \"which route wins\" in the README, or set `priority`")
         };
-        let mut warnings: Vec<_> = snapshot.table.router.shadowed().into_iter().map(told).collect();
+        warnings.extend(snapshot.table.router.shadowed().into_iter().map(told));
         for (name, cluster) in &snapshot.live.clusters {
             let key = cluster.consul.as_ref().map_or("service", |consul| consul.address.as_str());
             if !matches!(key, "service" | "lan" | "wan") {
@@ -218,6 +222,8 @@ impl Builder {
         }
         bind::check(&boot)?;
         let around = Arc::new(self.surroundings(&boot)?);
+        let terminators = Terminator::all(&boot, &around.metrics)
+            .map_err(|problems| StartError::Config(places.place(problems)))?;
         let ready = Arc::new(Ready::new());
         let cell =
             Arc::new(Cell::new(Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()))));
@@ -246,6 +252,7 @@ impl Builder {
             cell: cell.clone(),
             stop: lifecycle.stop(),
             stopped: lifecycle.stopped(),
+            terminators: terminators.iter().flatten().cloned().collect(),
         });
         let control = server.add_service(background_service("control", control));
         let board = Arc::new(Board::default());
@@ -261,8 +268,8 @@ impl Builder {
         let bootstrap = server.bootstrap_as_a_service();
         bootstrap.add_dependency(&health);
 
-        let listeners: Vec<_> =
-            boot.listeners.iter().map(|l| Listener::new(&boot, l, &around.metrics)).collect();
+        let listeners = boot.listeners.iter().zip(terminators);
+        let listeners = listeners.map(|(l, tls)| Listener::new(&boot, l, tls, &around.metrics)).collect();
         let proxy = Proxy::new(cell.clone(), ready.clone(), listeners);
         let mut door = Service::new("proxy".into(), Door::new(&server.configuration, proxy.clone()));
         for listener in &boot.listeners {
@@ -307,6 +314,7 @@ impl Builder {
         let mut problems = self.compile(config).err().unwrap_or_default();
         problems.extend(consul::problems(&config.live, &consul::from_environment));
         problems.extend(admin::token_problem(&config.boot.admin));
+        problems.extend(tls::problems(&config.boot));
         problems
     }
 

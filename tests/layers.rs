@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &[
         "control",
         "consul",
+        "tls",
         "discovery::consul",
         "discovery::dns",
         "discovery::hub",
@@ -30,6 +31,7 @@ const LAYERS: &[&[&str]] = &[
         "balance",
         "filter",
         "endpoint",
+        "grpc",
         "health",
         "outlier",
         "priority",

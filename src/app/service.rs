@@ -9,7 +9,7 @@ use pingora::server::ShutdownWatch;
 use pingora::services::ServiceReadyNotifier;
 use pingora::services::background::BackgroundService;
 use tokio::signal::unix::Signal;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 
 use crate::control::fleet::{self, Heard};
 use crate::control::{Change, Inbox, Writer, watch};
@@ -18,6 +18,7 @@ use crate::discovery::{Statuses, Stop};
 use crate::health;
 use crate::outlier;
 use crate::snapshot::Cell;
+use crate::tls::{self, Terminator};
 
 use super::ended;
 
@@ -39,6 +40,8 @@ pub(super) struct Parts {
     pub(super) stop: Stop,
     /// What serves, for whoever watches endpoints.
     pub(super) cell: Arc<Cell>,
+    /// Of the TLS listeners, whose files are watched.
+    pub(super) terminators: Vec<Arc<Terminator>>,
     /// Dropped when the state is safely on disk.
     pub(super) stopped: mpsc::Sender<()>,
 }
@@ -62,8 +65,8 @@ impl Control {
 impl BackgroundService for Control {
     async fn start_with_ready_notifier(&self, _shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
         let Some(parts) = self.0.lock().await.take() else { return };
-        let Parts { writer, changes, inbox, file, hangups, statuses, heard, state_dir, stop, stopped, cell } =
-            parts;
+        let Parts { writer, changes, inbox, file, hangups, statuses, heard, state_dir, .. } = parts;
+        let (stop, stopped, cell, terminators) = (parts.stop, parts.stopped, parts.cell, parts.terminators);
         let (updates, members) = mpsc::unbounded_channel();
         let hub = Hub::new(updates, state_dir, statuses).run(writer.wanted(), stop.clone());
         tokio::spawn(async move {
@@ -72,11 +75,14 @@ impl BackgroundService for Control {
         });
         let known = writer.ledger().known().map(|(prefix, all)| (prefix.to_owned(), all));
         tokio::spawn(fleet::follow(writer.wanted(), known, inbox.clone(), heard, stop.clone()));
+        let certificates = Arc::new(Notify::new());
+        tokio::spawn(tls::watch::follow(terminators, certificates.clone(), stop.clone()));
         if let Some(mut hangups) = hangups {
             let inbox = inbox.clone();
             tokio::spawn(async move {
                 while hangups.recv().await.is_some() {
                     inbox.reload_soon("SIGHUP");
+                    certificates.notify_one();
                 }
             });
         }

@@ -46,6 +46,8 @@ pub struct Record<'a> {
     pub path: &'a [u8],
     pub protocol: &'a str,
     pub status: u16,
+    /// Of a gRPC call, as its number is written.
+    pub grpc_status: Option<&'static str>,
     pub flag: Option<Flag>,
     /// Empty where no route was found; so are cluster and variant where there is none.
     pub route: &'a str,
@@ -60,6 +62,17 @@ pub struct Record<'a> {
     pub request_id: &'a [u8],
     pub user_agent: &'a [u8],
     pub generation: u64,
+    /// None: the connection is in clear.
+    pub tls: Option<TlsRecord<'a>>,
+}
+
+/// How the client's connection is secured.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsRecord<'a> {
+    /// As `TLSv1.3`.
+    pub version: &'a str,
+    /// The name that the client asked for. Empty: none.
+    pub sni: &'a str,
 }
 
 /// The log's front. The default writes nothing.

@@ -22,6 +22,7 @@ pub mod scrape;
 pub mod series;
 pub mod split;
 mod text;
+mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use self::outlier::Outliers;
 use self::route::Routes;
 use self::series::Family;
 use self::text::Text;
+use self::tls::Tls;
 
 pub use self::breaker::Bound;
 pub use self::health::HealthMetrics;
@@ -46,6 +48,7 @@ pub use self::route::RouteMetrics;
 pub use self::scrape::{ClusterSample, EndpointSample, EndpointState, Scrape, SourceSample};
 pub use self::series::Counter;
 pub use self::split::{RatioSample, SplitSample, VariantSample};
+pub use self::tls::TlsMetrics;
 
 /// Every family.
 pub struct Metrics {
@@ -69,6 +72,7 @@ pub struct Metrics {
     crossings: Family,
     rejected: Family,
     failover: Family,
+    tls: Tls,
 }
 
 /// What a request adds to for its cluster.
@@ -153,6 +157,7 @@ impl Metrics {
             crossings: split::crossings(),
             rejected: breaker::family(),
             failover: failover::family(),
+            tls: Tls::default(),
             registry,
         };
         metrics.start()?;
@@ -265,6 +270,7 @@ impl Metrics {
         for family in [&self.health_checks, &self.rejected, &self.failover].into_iter().chain(split) {
             family.render(&mut text);
         }
+        self.tls.render(&mut text);
         scrape.render(&mut text);
         text.into_bytes()
     }

@@ -18,11 +18,12 @@ use pingora::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use tokio::time::timeout;
 
+use crate::config::boot::Bounds;
 use crate::observe::Flag;
 use crate::observe::access::Record;
 use crate::proxy::link::Link;
 use crate::proxy::tap::{Ending, HEADER_DEADLINE, Note, Tap};
-use crate::proxy::{Proxy, http2, link};
+use crate::proxy::{Listener, Proxy, http2, link};
 
 /// How long a new connection may stay silent.
 const FIRST_BYTE: Duration = Duration::from_secs(60);
@@ -49,6 +50,11 @@ impl Door {
         Self { http: Arc::new(http_proxy(conf, proxy.clone())), proxy }
     }
 
+    /// The bounds of the listener that a connection came through.
+    pub(super) fn bounds(&self, link: &Link) -> &Bounds {
+        &self.proxy.listeners[link.listener].bounds
+    }
+
     /// What the socket says of a connection.
     fn link(&self, stream: &Stream) -> Link {
         let digest = stream.get_socket_digest();
@@ -63,6 +69,11 @@ impl Door {
         peek(stream, &mut start[..1], FIRST_BYTE).await.map_err(|_| Ending::Idle)?;
         peek(stream, &mut start, HEADER_DEADLINE).await?;
         Ok(&start == b"PRI")
+    }
+
+    async fn serve_http2(&self, stream: Stream, link: Link, shutdown: &ShutdownWatch) {
+        let link = Arc::new(link);
+        http2::Server { http: &self.http, proxy: &self.proxy, link: &link, shutdown }.serve(stream).await;
     }
 
     /// Serves an HTTP/1 connection, request by request.
@@ -87,7 +98,7 @@ impl Door {
     }
 
     /// Counts and logs a request that never reached a phase of the proxy.
-    fn refused(&self, ending: Ending, link: &Link) {
+    pub(super) fn refused(&self, ending: Ending, link: &Link) {
         let listener = &self.proxy.listeners[link.listener];
         let (counter, status, flag) = match ending {
             Ending::Idle => return,
@@ -110,6 +121,7 @@ impl Door {
             path: b"",
             protocol: "HTTP/1.1",
             status,
+            grpc_status: None,
             flag: Some(flag),
             route: "",
             cluster: "",
@@ -123,6 +135,7 @@ impl Door {
             request_id: b"",
             user_agent: b"",
             generation: snapshot.generation,
+            tls: link.tls_record(),
         });
     }
 }
@@ -140,18 +153,26 @@ async fn peek(stream: &mut Stream, bytes: &mut [u8], deadline: Duration) -> Resu
 impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let _open = Open::new(&self.proxy.connections);
-        let link = self.link(&stream);
-        let limits = &self.proxy.listeners[link.listener].limits;
+        let mut link = self.link(&stream);
+        let Listener { limits, tls, .. } = &self.proxy.listeners[link.listener];
         let Some(_place) = limits.connection() else {
-            limits.turn_away(stream).await;
+            // In TLS it could only be told after the work that is to be saved.
+            if tls.is_none() {
+                limits.turn_away(stream).await;
+            }
             return None;
         };
-        match Self::speaks_http2(&mut stream).await {
-            Ok(true) => {
-                let link = Arc::new(link);
-                let server = http2::Server { http: &self.http, proxy: &self.proxy, link: &link, shutdown };
-                server.serve(stream).await;
+        if let Some(tls) = tls {
+            let (secured, http2) = self.secure(tls, stream, &mut link).await?;
+            if http2 {
+                self.serve_http2(secured, link, shutdown).await;
+            } else {
+                self.serve_http1(secured, Arc::new(link), shutdown).await;
             }
+            return None;
+        }
+        match Self::speaks_http2(&mut stream).await {
+            Ok(true) => self.serve_http2(stream, link, shutdown).await,
             Ok(false) => self.serve_http1(stream, Arc::new(link), shutdown).await,
             Err(ending) => self.refused(ending, &link),
         }

@@ -6,12 +6,14 @@ use http::{HeaderMap, HeaderName, Version, header};
 use pingora_proxy::Session;
 
 use crate::config::Name;
+use crate::grpc::Code;
 use crate::observe::Flag;
 use crate::observe::access::Record;
 use crate::proxy::Proxy;
 use crate::proxy::accept::REQUEST_ID;
 use crate::proxy::ctx::{RequestCtx, now};
-use crate::proxy::{failover, outcome, tap, variant};
+use crate::proxy::{failover, grpc, outcome, tap, variant};
+use crate::snapshot::Snapshot;
 
 impl Proxy {
     pub(crate) fn finish(&self, session: &mut Session, ctx: &mut RequestCtx) {
@@ -26,32 +28,21 @@ impl Proxy {
         let Some(snapshot) = &ctx.snapshot else { return };
         let written = session.response_written().map(|header| header.status.as_u16());
         let status = ctx.status.or(written).unwrap_or(0);
-        let metrics = ctx.route().map_or(&snapshot.table.unrouted, |route| {
-            let (own, spilled) = match ctx.variant {
-                Some(assigned) => {
-                    let variant = variant::count(route, assigned, snapshot);
-                    (&variant.requests, &variant.spilled)
-                }
-                None => (&route.metrics, &route.spilled),
-            };
-            // Empty, unless other clusters may stand in for the one that is named.
-            spilled.iter().find(|(cluster, _)| Some(*cluster) == ctx.cluster).map_or(own, |(_, other)| other)
-        });
-        failover::count(ctx, snapshot);
-        metrics.record(ctx.listener(), status, duration, ctx.ttfb, ctx.flag);
-        let cluster = ctx.cluster();
-        if let Some(cluster) = cluster
-            && ctx.attempts > 1
-        {
-            // The last one; those before it failed, and were counted as the next was planned.
-            let failed = ctx.tries.failed || matches!(ctx.flag, Some(Flag::UF | Flag::UC | Flag::UT));
-            let counter =
-                if failed { &cluster.metrics.retry_failure } else { &cluster.metrics.retry_success };
-            counter.inc();
+        let code = grpc::code(session, status, ctx);
+        count(ctx, snapshot, (status, code), duration);
+        if snapshot.access_log.enabled() {
+            self.log(session, ctx, snapshot, (status, code), duration);
         }
-        if !snapshot.access_log.enabled() {
-            return;
-        }
+    }
+
+    fn log(
+        &self,
+        session: &Session,
+        ctx: &RequestCtx,
+        snapshot: &Snapshot,
+        (status, code): (u16, Option<Code>),
+        duration: f64,
+    ) {
         let request = session.req_header();
         snapshot.access_log.write(&Record {
             time: date(duration),
@@ -62,9 +53,10 @@ impl Proxy {
             path: request.raw_path(),
             protocol: protocol(request.version),
             status,
+            grpc_status: code.map(Code::number),
             flag: ctx.flag,
             route: ctx.route().map_or("", |route| route.name.as_str()),
-            cluster: cluster.map_or("", |cluster| Name::as_str(&cluster.name)),
+            cluster: ctx.cluster().map_or("", |cluster| Name::as_str(&cluster.name)),
             variant: ctx.variant().map_or("", |variant| variant.name.as_str()),
             endpoint: ctx.endpoint,
             attempts: ctx.attempts,
@@ -75,7 +67,36 @@ impl Proxy {
             request_id: bytes(&request.headers, &REQUEST_ID),
             user_agent: bytes(&request.headers, &header::USER_AGENT),
             generation: snapshot.generation,
+            tls: ctx.link.as_ref().and_then(|link| link.tls_record()),
         });
+    }
+}
+
+/// Counts the request for its route, and its last try for its cluster.
+fn count(ctx: &RequestCtx, snapshot: &Snapshot, (status, code): (u16, Option<Code>), duration: f64) {
+    let metrics = ctx.route().map_or(&snapshot.table.unrouted, |route| {
+        let (own, spilled) = match ctx.variant {
+            Some(assigned) => {
+                let variant = variant::count(route, assigned, snapshot);
+                (&variant.requests, &variant.spilled)
+            }
+            None => (&route.metrics, &route.spilled),
+        };
+        // Empty, unless other clusters may stand in for the one that is named.
+        spilled.iter().find(|(cluster, _)| Some(*cluster) == ctx.cluster).map_or(own, |(_, other)| other)
+    });
+    failover::count(ctx, snapshot);
+    metrics.record(ctx.listener(), status, duration, ctx.ttfb, ctx.flag);
+    if let Some(code) = code {
+        metrics.call(code as u8);
+    }
+    if let Some(cluster) = ctx.cluster()
+        && ctx.attempts > 1
+    {
+        // The last one; those before it failed, and were counted as the next was planned.
+        let failed = ctx.tries.failed || matches!(ctx.flag, Some(Flag::UF | Flag::UC | Flag::UT));
+        let counter = if failed { &cluster.metrics.retry_failure } else { &cluster.metrics.retry_success };
+        counter.inc();
     }
 }
 

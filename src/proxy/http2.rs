@@ -16,8 +16,8 @@
 //! | an answer that is not taken for `write_timeout` | a reset; if the socket takes nothing, closed |
 //! | the process drains | GOAWAY; streams finish; a client that does not close then is closed |
 //!
-//! What holds memory: [`valve`] says how little of an answer is read ahead, [`stream`] how little of
-//! a body. The windows are HTTP/2's own 64 KiB a stream and [`CONNECTION_WINDOW`] in all: streams
+//! What holds memory: [`valve`] and [`narrow`] say how little of an answer is read ahead, [`stream`]
+//! how little of a body. The windows are HTTP/2's own 64 KiB a stream and [`CONNECTION_WINDOW`] in all: streams
 //! whose endpoint does not read can use that up and so stop others of the same connection.
 //!
 //! The bad side of a session of our own: the trait is hidden in Pingora's documentation, and may
@@ -26,6 +26,7 @@
 
 mod answer;
 mod count;
+mod narrow;
 mod pace;
 mod stream;
 mod valid;
@@ -35,7 +36,7 @@ mod wire;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -58,6 +59,7 @@ use crate::proxy::link::{self, Link};
 use crate::proxy::{Listener, Proxy};
 
 pub(crate) use self::count::Counters;
+pub(super) use self::narrow::narrow;
 use self::valid::{Fault, Most};
 
 /// In which time resets are counted.
@@ -75,11 +77,6 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// How much of an answer `h2` takes that the socket has not.
 const SEND_BUFFER: usize = 16 * 1024;
-
-tokio::task_local! {
-    /// How many streams the connection of the running task has open.
-    static STREAMS: Arc<AtomicUsize>;
-}
 
 /// From how many streams on a connection each has to do with little.
 const CROWD: usize = 8;
@@ -323,7 +320,7 @@ impl Serving<'_> {
             let session = ServerSession::new_custom(Box::new(stream));
             http.process_new_http(session, &shutdown).await;
         });
-        let work = STREAMS.scope(streams.clone(), valve.run(work, streams));
+        let work = narrow::scope(streams.clone(), valve.run(work, streams));
         tokio::spawn(link::scope(self.server.link.clone(), work));
     }
 
@@ -347,11 +344,6 @@ impl Serving<'_> {
         // Either way it is dropped.
         let _ = timeout(CLOSING, flushed).await;
     }
-}
-
-/// Whether the running task serves one of many streams of a connection.
-pub(super) fn crowded() -> bool {
-    STREAMS.try_with(|streams| streams.load(Relaxed) >= CROWD).unwrap_or(false)
 }
 
 /// Whether the client resets or chatters too much.

@@ -12,6 +12,10 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
+use crate::observe::access::TlsRecord;
+
+pub(crate) use crate::tls::Identity;
+
 tokio::task_local! {
     static LINK: Arc<Link>;
 }
@@ -40,17 +44,6 @@ pub(crate) struct Secure {
     pub(crate) identity: Option<Identity>,
 }
 
-/// Who a client is, by its certificate.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Identity {
-    /// The first URI that begins with `spiffe://`.
-    pub(crate) spiffe: Option<Box<str>>,
-    /// As RFC 2253 writes it.
-    pub(crate) subject: Box<str>,
-    /// SHA-256 of the certificate, in hex.
-    pub(crate) hash: Box<str>,
-}
-
 /// Serves something of this connection.
 pub(crate) async fn scope<F: Future>(link: Arc<Link>, future: F) -> F::Output {
     LINK.scope(link, future).await
@@ -74,6 +67,12 @@ impl Link {
     /// The client's address without its port.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         self.client.map(|address| address.ip())
+    }
+
+    /// What the log says of TLS.
+    pub(crate) fn tls_record(&self) -> Option<TlsRecord<'_>> {
+        let secure = self.secure.as_ref()?;
+        Some(TlsRecord { version: secure.version, sni: secure.sni.as_deref().unwrap_or_default() })
     }
 
     /// `http` or `https`.

@@ -11,7 +11,7 @@
 //!
 //! Circuit breaker: the request takes its place in the cluster's count when it is first tried and
 //! gives it back at its end, so pauses count; a try after the first has a place in the count of those
-//! from when it is planned. What finds no place is answered at once and never queued: a queue in front
+//! from when it is planned until its answer begins. What finds no place is answered at once and never queued: a queue in front
 //! of an overloaded cluster only makes its answers late.
 //!
 //! The bad sides: a client that goes away during a pause is noticed after it; and the connection
@@ -67,6 +67,12 @@ impl Tries {
     /// Gives back the places in the cluster's counts.
     pub(crate) fn end(&mut self) {
         (self.request, self.retry) = (None, None);
+    }
+
+    /// An answer has come: the try is over as one that asks more of the cluster, and its place is for
+    /// another. What follows may be a stream of hours.
+    pub(super) fn heard(&mut self) {
+        self.retry = None;
     }
 
     /// Whether the time of the current try is up.
@@ -149,7 +155,10 @@ fn stop_clock(session: &Session, ctx: &mut RequestCtx) {
 /// The header of an answer came. An error: it is thrown away, for another try.
 pub(super) fn answered(session: &Session, response: &ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
     stop_clock(session, ctx);
-    let failure = Failure::Status(response.status.as_u16());
+    let failure = match ctx.call.as_ref().and_then(|call| call.code) {
+        Some(code) => Failure::Grpc(code),
+        None => Failure::Status(response.status.as_u16()),
+    };
     if !ctx.forward().is_some_and(|forward| forward.retry.on.cover(failure)) {
         return Ok(());
     }
@@ -181,7 +190,7 @@ pub(super) fn again(
     };
     let Some(pause) = retry.pause(failure, &so_far, fastrand::f64()) else { return false };
     ctx.tried.extend(ctx.endpoint);
-    ctx.tries.answered = matches!(failure, Failure::Status(_));
+    ctx.tries.answered = matches!(failure, Failure::Status(_) | Failure::Grpc(_));
     let before = (ctx.variant, ctx.cluster);
     let planned = plan(session, ctx, &snapshot, &retry, (failure, pause));
     if !planned {

@@ -13,6 +13,7 @@
 #![allow(clippy::disallowed_types, reason = "locks of test servers, never held over an await")]
 
 pub mod backend;
+pub mod certs;
 pub mod consul;
 pub mod curl;
 pub mod dns;
@@ -29,6 +30,7 @@ pub mod tidegate;
 pub mod wait;
 
 pub use self::backend::{Backend, Fault};
+pub use self::certs::{Authority, Issued};
 pub(crate) use self::consul::Agent;
 pub use self::curl::{Curl, curl, curl_with};
 pub use self::fake_consul::{FakeConsul, Play};

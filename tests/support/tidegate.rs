@@ -25,6 +25,8 @@ const START: Duration = Duration::from_secs(20);
 pub struct Tidegate {
     live: String,
     listeners: Vec<(String, SocketAddr)>,
+    /// More keys of listeners, by their names.
+    keys: Vec<(String, String)>,
     server: Vec<String>,
     env: Vec<(String, String)>,
     args: Vec<String>,
@@ -57,6 +59,7 @@ impl Tidegate {
         Self {
             live: live.into(),
             listeners: vec![("http".into(), ports::free_addr())],
+            keys: Vec::new(),
             server: vec!["threads: 2".into(), "grace_period: 5s".into()],
             env: Vec::new(),
             args: Vec::new(),
@@ -74,6 +77,12 @@ impl Tidegate {
     /// One more listener, on another address of this machine.
     pub fn listener_on(mut self, name: &str, ip: &str) -> Self {
         self.listeners.push((name.into(), SocketAddr::new(ip.parse().unwrap(), ports::free_port())));
+        self
+    }
+
+    /// One more key of a listener, as `tls: { certificates: [ ... ] }`, on one line.
+    pub fn listener_key(mut self, name: &str, line: &str) -> Self {
+        self.keys.push((name.into(), line.into()));
         self
     }
 
@@ -201,6 +210,9 @@ impl Tidegate {
         text.push_str("listeners:\n");
         for (name, addr) in listeners {
             text.push_str(&format!("  - name: {name}\n    address: '{addr}'\n"));
+            for (_, line) in self.keys.iter().filter(|(of, _)| of == name) {
+                text.push_str(&format!("    {line}\n"));
+            }
         }
         text
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::live::Protocol;
 use crate::config::value::Span;
 
 /// Probes that are sent to every endpoint. Exactly one of `http`, `tcp`, `grpc`.
@@ -40,6 +41,9 @@ pub struct HealthCheck {
     /// Whether the connection is kept for the next probe. (TCP probes always open a new one.)
     #[serde(default)]
     pub reuse_connection: bool,
+    /// Whether probes are sent over TLS, with the cluster's `tls`. Default: if the cluster has that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<bool>,
 }
 
 /// A request whose answer is looked at.
@@ -48,6 +52,9 @@ pub struct HealthCheck {
 pub struct HttpCheck {
     /// Path and query.
     pub path: String,
+    /// What is spoken. Default: the cluster's `protocol`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
     /// Default: the endpoint's address.
     pub host: Option<String>,
     /// GET, HEAD, OPTIONS, or whatever the endpoint takes without a body.
@@ -127,7 +134,9 @@ pub struct FailurePercentage {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CircuitBreaker {
-    /// Connections in use. One that waits in the pool for the next request is not in use.
+    /// Connections in use: one for each request on its way that does not pause before another try.
+    /// Those that wait in the pool for the next request are not counted, so an endpoint may see more
+    /// of them; and what is over the limit is refused and not queued, unlike in Envoy.
     pub max_connections: u32,
     /// Requests on their way.
     pub max_requests: u32,
@@ -151,6 +160,7 @@ impl Default for HttpCheck {
     fn default() -> Self {
         Self {
             path: "/".into(),
+            protocol: None,
             host: None,
             method: "GET".into(),
             expect: vec![200],

@@ -1,7 +1,8 @@
 //! One line of the access log: the fields of DESIGN 7, in its order.
 //!
 //! Every line has every field, so that a reader need not ask which are there. What there is none of
-//! is null (addresses and times) or empty (names and flags).
+//! is null (addresses and times) or empty (names and flags). Only those of TLS are left out where
+//! the connection is in clear; they stand at the end.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -36,6 +37,13 @@ pub fn write(out: &mut Vec<u8>, record: &Record<'_>) {
     key(out, "request_id", |out| json::text(out, record.request_id));
     key(out, "user_agent", |out| json::text(out, record.user_agent));
     key(out, "generation", |out| json::number(out, record.generation));
+    if let Some(tls) = record.tls {
+        key(out, "tls_version", |out| json::text(out, tls.version.as_bytes()));
+        key(out, "sni", |out| json::text(out, tls.sni.as_bytes()));
+    }
+    if let Some(status) = record.grpc_status {
+        key(out, "grpc_status", |out| out.extend_from_slice(status.as_bytes()));
+    }
     out.extend_from_slice(b"}\n");
 }
 

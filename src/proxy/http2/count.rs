@@ -91,6 +91,7 @@ pub(super) fn log(proxy: &Proxy, link: &Link, request: Option<&Request<RecvStrea
         path: b"",
         protocol: "HTTP/2",
         status,
+        grpc_status: None,
         flag,
         route: "",
         cluster: "",
@@ -103,6 +104,7 @@ pub(super) fn log(proxy: &Proxy, link: &Link, request: Option<&Request<RecvStrea
         ttfb_ms: None,
         request_id: b"",
         user_agent: b"",
+        tls: link.tls_record(),
         generation: snapshot.generation,
     });
 }
