@@ -108,6 +108,7 @@ struct Serving<'a> {
 }
 
 /// What happens next.
+#[expect(clippy::large_enum_variant, reason = "made to be taken apart at once")]
 enum Event {
     Stream(Request<RecvStream>, SendResponse<Bytes>),
     /// Nothing more will.

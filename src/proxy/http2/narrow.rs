@@ -21,7 +21,7 @@ tokio::task_local! {
 
 /// From how many streams on, how large the buffer is. The kernel takes twice that and uses about half
 /// of it.
-const BUFFERS: [(usize, usize); 2] = [(32, 4 * 1024), (super::CROWD, 32 * 1024)];
+const BUFFERS: [(usize, usize); 2] = [(16, 4 * 1024), (super::CROWD, 32 * 1024)];
 
 /// Serves one of so many streams.
 pub(super) async fn scope<F: Future>(streams: Arc<AtomicUsize>, future: F) -> F::Output {
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn the_more_streams_the_less_for_each() {
-        let sizes = [0, 7, 8, 31, 32, 10_000].map(buffer);
+        let sizes = [0, 7, 8, 15, 16, 10_000].map(buffer);
         assert_eq!(sizes, [None, None, Some(32_768), Some(32_768), Some(4096), Some(4096)]);
     }
 
