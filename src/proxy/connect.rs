@@ -19,7 +19,7 @@ use crate::config::live::Protocol;
 use crate::endpoint::{self, Lease};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
-use crate::proxy::{outcome, retry, tunnel, variant};
+use crate::proxy::{http2, outcome, retry, tunnel, variant};
 use crate::proxy_protocol::Header;
 use crate::retry::Failure;
 use crate::snapshot::Snapshot;
@@ -67,6 +67,7 @@ pub(crate) async fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<
             name(&mut peer, &cluster.transport, forward, &ctx.host);
         }
     }
+    http2::narrow(&mut peer);
     if let Some(version) = cluster.config.proxy_protocol {
         announce::client(&mut peer, version, &announced(ctx), fastrand::u64(..));
     }

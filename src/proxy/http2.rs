@@ -16,8 +16,8 @@
 //! | an answer that is not taken for `write_timeout` | a reset; if the socket takes nothing, closed |
 //! | the process drains | GOAWAY; streams finish; a client that does not close then is closed |
 //!
-//! What holds memory: [`valve`] says how little of an answer is read ahead, [`stream`] how little of
-//! a body. The windows are HTTP/2's own 64 KiB a stream and [`CONNECTION_WINDOW`] in all: streams
+//! What holds memory: [`valve`] and [`narrow`] say how little of an answer is read ahead, [`stream`]
+//! how little of a body. The windows are HTTP/2's own 64 KiB a stream and [`CONNECTION_WINDOW`] in all: streams
 //! whose endpoint does not read can use that up and so stop others of the same connection.
 //!
 //! The bad side of a session of our own: the trait is hidden in Pingora's documentation, and may
@@ -26,6 +26,7 @@
 
 mod answer;
 mod count;
+mod narrow;
 mod pace;
 mod stream;
 mod valid;
@@ -58,6 +59,7 @@ use crate::proxy::link::{self, Link};
 use crate::proxy::{Listener, Proxy};
 
 pub(crate) use self::count::Counters;
+pub(super) use self::narrow::narrow;
 use self::valid::{Fault, Most};
 
 /// In which time resets are counted.
@@ -74,7 +76,10 @@ const CLOSING: Duration = Duration::from_secs(1);
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// How much of an answer `h2` takes that the socket has not.
-const SEND_BUFFER: usize = 32 * 1024;
+const SEND_BUFFER: usize = 16 * 1024;
+
+/// From how many streams on a connection each has to do with little.
+const CROWD: usize = 8;
 
 /// What connections are served with.
 pub(super) struct Server<'a> {
@@ -103,6 +108,7 @@ struct Serving<'a> {
 }
 
 /// What happens next.
+#[expect(clippy::large_enum_variant, reason = "made to be taken apart at once")]
 enum Event {
     Stream(Request<RecvStream>, SendResponse<Bytes>),
     /// Nothing more will.
@@ -315,7 +321,8 @@ impl Serving<'_> {
             let session = ServerSession::new_custom(Box::new(stream));
             http.process_new_http(session, &shutdown).await;
         });
-        tokio::spawn(link::scope(self.server.link.clone(), valve.run(work, streams)));
+        let work = narrow::scope(streams.clone(), valve.run(work, streams));
+        tokio::spawn(link::scope(self.server.link.clone(), work));
     }
 
     /// The connection is closed; `h2` has said what was to be said.

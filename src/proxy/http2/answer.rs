@@ -16,7 +16,7 @@ use pingora::protocols::http::custom::CustomMessageWrite;
 use pingora::protocols::http::custom::server::Session;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::protocols::l4::socket::SocketAddr;
-use pingora::{Error, ErrorType, OrErr, Result};
+use pingora::{Error, ErrorSource, ErrorType, OrErr, Result};
 use tokio::time::timeout;
 
 use super::stream::Stream;
@@ -41,7 +41,8 @@ impl Stream {
             return Ok(());
         }
         if header.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Error::e_explain(ErrorType::InvalidHTTPHeader, "an upgrade that nobody asked for");
+            let error = Error::explain(ErrorType::InvalidHTTPHeader, "an upgrade that nobody asked for");
+            return Err(error.into_up());
         }
         for name in &CONNECTION_FIELDS {
             header.remove_header(name);
@@ -157,6 +158,11 @@ impl Stream {
     }
 }
 
+/// An error is the client's, unless it says whose it is.
+fn ours(error: Box<Error>) -> Box<Error> {
+    if *error.esource() == ErrorSource::Unset { error.into_down() } else { error }
+}
+
 /// How much the client takes; not before it takes anything.
 fn poll_room(sender: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<Result<usize>> {
     if let Poll::Ready(reset) = sender.poll_reset(cx) {
@@ -195,31 +201,28 @@ impl Session for Stream {
     }
 
     async fn write_response_header(&mut self, response: Box<ResponseHeader>, end: bool) -> Result<()> {
-        self.header(response, end).map_err(Error::into_down)
+        self.header(response, end).map_err(ours)
     }
 
     async fn write_response_header_ref(&mut self, response: &ResponseHeader, end: bool) -> Result<()> {
-        self.header(Box::new(response.clone()), end).map_err(Error::into_down)
+        self.header(Box::new(response.clone()), end).map_err(ours)
     }
 
     async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
-        self.body(data, end).await.map_err(Error::into_down)
+        self.body(data, end).await.map_err(ours)
     }
 
     async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
-        self.trailers(trailers).map_err(Error::into_down)
+        self.trailers(trailers).map_err(ours)
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         let mut end = false;
         for task in tasks {
-            let failed = matches!(task, HttpTask::Failed(_));
-            // What failed was the endpoint, and its error says so.
-            let ends = self.task(task).await.map_err(|error| if failed { error } else { error.into_down() });
-            end |= ends?;
+            end |= self.task(task).await.map_err(ours)?;
         }
         if end {
-            self.end().map_err(Error::into_down)?;
+            self.end().map_err(ours)?;
         }
         Ok(end)
     }
@@ -262,7 +265,7 @@ impl Session for Stream {
     }
 
     async fn finish(&mut self) -> Result<()> {
-        self.end().map_err(Error::into_down)
+        self.end().map_err(ours)
     }
 
     fn is_body_empty(&mut self) -> bool {

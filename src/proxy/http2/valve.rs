@@ -26,11 +26,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use futures::task::AtomicWaker;
 use tokio::task::coop;
 
-/// From how many streams on a connection the work of each is rationed.
-const CROWD: usize = 8;
+use super::CROWD;
 
 /// How much of tokio's budget of a poll is taken away: 128 less what is left.
-const TAKEN: usize = 128 - 3;
+const TAKEN: usize = 128 - 8;
 
 /// What holds the work on one stream.
 #[derive(Debug, Default)]
