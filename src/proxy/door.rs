@@ -171,19 +171,20 @@ impl ServerApp for Door {
             }
             return None;
         };
-        if let Some(tls) = tls {
-            let (secured, http2) = self.secure(tls, stream, &mut link).await?;
-            if http2 {
-                return self.http.process_new(secured, shutdown).await;
-            }
-            self.serve_http1(secured, Arc::new(link), shutdown).await;
-            return None;
+        let (stream, http2) = match tls {
+            Some(tls) => self.secure(tls, stream, &mut link).await?,
+            None => match Self::speaks_http2(&mut stream).await {
+                Ok(http2) => (stream, http2),
+                Err(ending) => {
+                    self.refused(ending, &link);
+                    return None;
+                }
+            },
+        };
+        if http2 {
+            return self.http.process_new(stream, shutdown).await;
         }
-        match Self::speaks_http2(&mut stream).await {
-            Ok(true) => return self.http.process_new(stream, shutdown).await,
-            Ok(false) => self.serve_http1(stream, Arc::new(link), shutdown).await,
-            Err(ending) => self.refused(ending, &link),
-        }
+        self.serve_http1(stream, Arc::new(link), shutdown).await;
         None
     }
 
