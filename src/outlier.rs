@@ -11,6 +11,10 @@
 //!   answer in time, a status of 500 or more. All else that the endpoint answered is a success.
 //! - Neither is: a client that went away, an answer of our own, and a pooled connection that broke
 //!   before the answer began, since closing an idle one is the endpoint's right.
+//! - But a client that went away after it had waited for half of the route's `timeout`, without so much
+//!   as a header, is a failure. Envoy does not count it, and so never ejects an endpoint that hangs
+//!   where all clients are less patient than the route. The bad side: an endpoint whose good answers
+//!   take that long is ejected by clients who leave, if five do with no answer in between.
 //! - While an endpoint is out, nothing counts but its trial. So requests that panic mode sends it, or
 //!   that were on their way, neither prolong its ejection nor shorten it, and it changes hands at
 //!   most once per ejection time however many fail: panic mode does not oscillate.

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | a connection opens | [`door`] | HTTP/1.1 or h2c; a header deadline; malformed requests counted |
 //! | it is a TLS one | `secure` | the handshake; who the client is |
+//! | HTTP/2 | `http2` | our own accept loop and sessions: deadlines, floods, memory |
 //! | either is one too many | `limits` | 503 and `retry-after`, before anything is spent on it |
 //! | `request_filter` | [`accept`] | snapshot, validity, route, filters, variant; redirects and fixed answers end here |
 //! | `upstream_peer`, `fail_to_connect` | [`connect`] | pick an endpoint; on failure another |
@@ -30,6 +31,7 @@ mod failover;
 pub mod finish;
 pub mod forward;
 mod hop;
+mod http2;
 mod limits;
 mod linger;
 pub(crate) mod link;
@@ -82,6 +84,7 @@ pub struct Listener {
     in_flight: IntGauge,
     pub(crate) limits: Limits,
     pub(crate) bounds: Bounds,
+    pub(crate) http2: http2::Counters,
     /// Whether TRACE is passed on.
     pub(crate) allow_trace: bool,
     /// Ends TLS.
@@ -130,6 +133,7 @@ impl Listener {
             in_flight: metrics.in_flight(&name),
             limits,
             bounds,
+            http2: http2::Counters::new(&name, metrics),
             invalid,
             address: config.address,
             allow_trace: config.allow_trace,

@@ -1,11 +1,17 @@
 //! The server behind the proxies: HTTP/1.1 with keep-alive, 100 bytes for every request, as little
 //! work as can be.
 //!
-//! It does not parse: a request ends with an empty line, and none has a body. That is enough for
+//! The last address speaks HTTP/2 in clear instead, by hyper.
+//!
+//! The others do not parse: a request ends with an empty line, and none has a body. That is enough for
 //! requests that a proxy wrote for `wrk`.
 
 use std::net::SocketAddr;
 
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -19,16 +25,24 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
     0123456789012345678901234567890123456789012345678\n\
     0123456789012345678901234567890123456789012345678\n";
 
+/// The body of [`ANSWER`].
+const BODY: usize = 100;
+
 /// Serves on all the addresses, on one thread.
 pub(crate) fn serve(addresses: &[SocketAddr]) -> crate::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
         let mut listeners = tokio::task::JoinSet::new();
-        for address in addresses {
+        for (index, address) in addresses.iter().enumerate() {
             let listener = TcpListener::bind(address).await?;
+            let last = index + 1 == addresses.len();
             listeners.spawn(async move {
                 while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(answer(stream));
+                    if last {
+                        tokio::spawn(answer_http2(stream));
+                    } else {
+                        tokio::spawn(answer(stream));
+                    }
                 }
             });
         }
@@ -53,4 +67,18 @@ async fn answer(mut stream: TcpStream) {
             }
         }
     }
+}
+
+/// The same over HTTP/2.
+async fn answer_http2(stream: TcpStream) {
+    let answer = service_fn(|_: http::Request<Incoming>| async {
+        let body = Full::new(Bytes::from_static(&ANSWER[ANSWER.len() - BODY..]));
+        let built =
+            http::Response::builder().header("server", "backend").header("content-type", "text/plain");
+        built.body(body)
+    });
+    // A client that goes away is no matter here.
+    let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(stream), answer)
+        .await;
 }

@@ -1,4 +1,6 @@
-//! The load: `wrk` with 16 connections kept open, its requests spread over the hundred routes.
+//! The load: `wrk` with 16 connections kept open, its requests spread over the hundred routes. For
+//! HTTP/2 `h2load` with 4 connections of 4 streams, the same requests. What a load costs itself does
+//! not count, so the figures can stand side by side.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -7,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::Result;
-use crate::subject::ROUTES;
+use crate::subject::{ROUTES, Spoken, Subject};
 
 /// How many requests are on their way at once.
 const CONNECTIONS: usize = 16;
@@ -32,6 +34,8 @@ end
 /// A load that can be run again and again.
 pub(crate) struct Load {
     script: PathBuf,
+    /// What `h2load` asks for.
+    paths: PathBuf,
     core: usize,
 }
 
@@ -49,12 +53,36 @@ impl Load {
     pub(crate) fn new(folder: &Path, core: usize) -> Result<Self> {
         let script = folder.join("wrk.lua");
         fs::write(&script, SCRIPT.replace("ROUTES", &ROUTES.to_string()))?;
-        Ok(Self { script, core })
+        let paths = folder.join("paths");
+        let path = |i| format!("http://shop.example.com/api/v1/service-{i}/users/12345?page=2\n");
+        fs::write(&paths, (0..ROUTES).map(path).collect::<String>())?;
+        Ok(Self { script, paths, core })
     }
 
-    /// Loads an address. An error answer or a broken connection is an error: its CPU time says
-    /// nothing.
-    pub(crate) fn run(&self, address: SocketAddr, time: Duration) -> Result<Seen> {
+    /// Loads a subject. An error answer or a broken connection is an error: its CPU time says nothing.
+    pub(crate) fn run(&self, subject: &Subject, time: Duration) -> Result<Seen> {
+        match subject.spoken {
+            Spoken::Http1 => self.wrk(subject.address, time),
+            Spoken::H2c => self.h2load("http", subject.address, time),
+            Spoken::H2Tls => self.h2load("https", subject.address, time),
+        }
+    }
+
+    fn h2load(&self, scheme: &str, address: SocketAddr, time: Duration) -> Result<Seen> {
+        let output = Command::new("taskset")
+            .args(["-c", &self.core.to_string(), "h2load", "-t1", "-c4", "-m4"])
+            .args(["-H", ":authority: shop.example.com", "-H", "user-agent: h2load", "-H", "x-group: a"])
+            .args([format!("-D{}", time.as_secs()), format!("--base-uri={scheme}://{address}")])
+            .arg("-i")
+            .arg(&self.paths)
+            .output()
+            .map_err(|e| format!("taskset h2load: {e}"))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let seen = Seen::of_h2load(&text).filter(|_| output.status.success());
+        seen.ok_or_else(|| format!("h2load: {text}{}", String::from_utf8_lossy(&output.stderr)).into())
+    }
+
+    fn wrk(&self, address: SocketAddr, time: Duration) -> Result<Seen> {
         let output = Command::new("taskset")
             .args(["-c", &self.core.to_string(), "wrk", "-t1", &format!("-c{CONNECTIONS}"), "--latency"])
             .arg(format!("-d{}s", time.as_secs()))
@@ -73,6 +101,27 @@ impl Load {
 // === impl Seen ===
 
 impl Seen {
+    /// `requests: 100 total, 100 started, 100 done, 100 succeeded, 0 failed, ...`, and the mean time of
+    /// a request, which stands for the median. None: a request failed.
+    fn of_h2load(text: &str) -> Option<Self> {
+        let line = |start: &str| text.lines().find(|line| line.trim_start().starts_with(start));
+        let number = |text: &str| text.split_whitespace().next()?.parse().ok();
+        let requests = line("requests:")?;
+        let counts: Vec<u64> =
+            requests.trim_start_matches("requests:").split(',').filter_map(number).collect();
+        let (done, succeeded) = (*counts.get(2)?, *counts.get(3)?);
+        let statuses = line("status codes:")?;
+        let fine: u64 = number(statuses.trim_start_matches("status codes:"))?;
+        if done == 0 || succeeded != done || fine != done {
+            return None;
+        }
+        let per_second = line("finished in")?.split(", ").nth(1)?;
+        let per_second = per_second.split_whitespace().next()?.parse().ok()?;
+        let times: Vec<_> = line("time for request:")?.split_whitespace().skip(3).collect();
+        let (most, mean) = (microseconds(times.get(1)?)?, microseconds(times.get(2)?)?);
+        Some(Self { requests: done, per_second, p50: mean, p99: most })
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let mut after =

@@ -15,7 +15,7 @@
 //! | [`subject`] | who is measured, and with what config |
 //! | [`bare`] | the floor: the least code that makes Pingora proxy |
 //! | [`backend`] | the server behind all of them |
-//! | [`load`] | `wrk`, and what it says |
+//! | [`load`] | `wrk` or `h2load`, and what it says |
 //! | [`process`] | a child process: pinned, accounted, ended with us |
 //! | [`report`] | the table |
 
@@ -86,14 +86,15 @@ fn run(options: &Options) -> Result<()> {
         return Err("two cores are needed: one for the proxy, one for the load".into());
     }
     let folder = tempfile::tempdir()?;
-    let behind = [process::free_address()?, process::free_address()?];
+    let behind = [process::free_address()?, process::free_address()?, process::free_address()?];
     let this = std::env::current_exe()?;
-    let backend = Process::start(LOAD_CORE, &this, &["backend".into(), text(behind[0]), text(behind[1])])?;
-    backend.wait_for(behind[1])?;
+    let backend =
+        Process::start(LOAD_CORE, &this, &[&["backend".to_owned()][..], &behind.map(text)].concat())?;
+    backend.wait_for(behind[2])?;
     let load = Load::new(folder.path(), LOAD_CORE)?;
     let subjects = subject::all(folder.path(), behind, &options.also)?;
     for subject in &subjects {
-        load.run(subject.address, Duration::from_secs(1))?;
+        load.run(subject, Duration::from_secs(1))?;
     }
     let mut samples: Vec<Vec<Sample>> = subjects.iter().map(|_| Vec::new()).collect();
     for round in 1..=options.rounds {
@@ -109,7 +110,7 @@ fn run(options: &Options) -> Result<()> {
 fn measure(subject: &Subject, load: &Load, time: Duration) -> Result<Sample> {
     subject.empty_log()?;
     let before = subject.process.cpu()?;
-    let seen = load.run(subject.address, time)?;
+    let seen = load.run(subject, time)?;
     let spent = subject.process.cpu()?.since(before);
     let each = |time: Duration| time.as_secs_f64() * 1e6 / seen.requests as f64;
     Ok(Sample { cpu: each(spent.total), kernel: each(spent.total).min(each(spent.kernel)), seen })

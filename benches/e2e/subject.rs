@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::process::{Process, free_address};
 use crate::{PROXY_CORE, Result, text};
@@ -15,21 +16,36 @@ pub(crate) struct Subject {
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
     pub(crate) process: Process,
+    pub(crate) spoken: Spoken,
     log: Option<PathBuf>,
+}
+
+/// What the load speaks to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    Http1,
+    H2c,
+    /// And HTTP/2 in clear to the endpoint.
+    H2Tls,
 }
 
 /// Starts all of them, with the same endpoints behind.
 pub(crate) fn all(
     folder: &Path,
-    behind: [SocketAddr; 2],
+    behind: [SocketAddr; 3],
     also: &[(String, PathBuf)],
 ) -> Result<Vec<Subject>> {
     let this = Path::new(env!("CARGO_BIN_EXE_tidegate"));
+    let h2c = Setting { spoken: Spoken::H2c, ..PLAIN };
+    let tls = Setting { spoken: Spoken::H2Tls, ..PLAIN };
     let mut subjects = vec![
         bare(behind)?,
         tidegate("tidegate", this, folder, behind, PLAIN)?,
-        tidegate("tidegate, no log", this, folder, behind, Setting { logs: false, ..PLAIN })?,
-        tidegate("tidegate, split", this, folder, behind, Setting { splits: true, ..PLAIN })?,
+        tidegate("no log", this, folder, behind, Setting { logs: false, ..PLAIN })?,
+        tidegate("split", this, folder, behind, Setting { splits: true, ..PLAIN })?,
+        tidegate("checks, outlier", this, folder, behind, Setting { watched: true, ..PLAIN })?,
+        tidegate("h2c to h1", this, folder, behind, h2c)?,
+        tidegate("TLS h2 to h2", this, folder, behind, tls)?,
     ];
     for (name, binary) in also {
         subjects.push(tidegate(name, binary, folder, behind, PLAIN)?);
@@ -37,19 +53,19 @@ pub(crate) fn all(
     Ok(subjects)
 }
 
-fn bare(behind: [SocketAddr; 2]) -> Result<Subject> {
+fn bare(behind: [SocketAddr; 3]) -> Result<Subject> {
     let address = free_address()?;
     let arguments = ["bare".into(), text(address), text(behind[0]), text(behind[1])];
     let process = Process::start(PROXY_CORE, &std::env::current_exe()?, &arguments)?;
     process.wait_for(address)?;
-    Ok(Subject { name: "bare Pingora".into(), address, process, log: None })
+    Ok(Subject { name: "bare Pingora".into(), address, process, spoken: Spoken::Http1, log: None })
 }
 
 fn tidegate(
     name: &str,
     binary: &Path,
     folder: &Path,
-    behind: [SocketAddr; 2],
+    behind: [SocketAddr; 3],
     setting: Setting,
 ) -> Result<Subject> {
     let (address, admin) = (free_address()?, free_address()?);
@@ -57,11 +73,14 @@ fn tidegate(
     fs::create_dir(&folder)?;
     let log = setting.logs.then(|| folder.join("access.log"));
     let file = folder.join("tidegate.yaml");
-    fs::write(&file, config(&folder, address, admin, behind, log.as_deref(), setting.splits))?;
+    fs::write(&file, config(&folder, address, admin, behind, log.as_deref(), setting))?;
+    if setting.spoken == Spoken::H2Tls {
+        certificate(&folder)?;
+    }
     let arguments = ["run".into(), "-c".into(), file.display().to_string()];
     let process = Process::start(PROXY_CORE, binary, &arguments)?;
     process.wait_for(address)?;
-    Ok(Subject { name: name.into(), address, process, log })
+    Ok(Subject { name: name.into(), address, process, spoken: setting.spoken, log })
 }
 
 /// What one Tidegate differs from another by.
@@ -70,9 +89,23 @@ struct Setting {
     logs: bool,
     /// Each route is a split of two variants, by a header that the load sends.
     splits: bool,
+    /// The endpoints are probed, and taken out for their errors.
+    watched: bool,
+    spoken: Spoken,
 }
 
-const PLAIN: Setting = Setting { logs: true, splits: false };
+const PLAIN: Setting = Setting { logs: true, splits: false, watched: false, spoken: Spoken::Http1 };
+
+/// A self-signed certificate, as `site.pem` and `site.key`.
+fn certificate(folder: &Path) -> Result<()> {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-subj", "/CN=shop.example.com", "-addext", "subjectAltName=DNS:shop.example.com"])
+        .args(["-out", "site.pem", "-keyout", "site.key"])
+        .current_dir(folder)
+        .output()?;
+    if made.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&made.stderr).into()) }
+}
 
 /// A hundred routes by host and path, every fourth with a header condition; all to one cluster of
 /// two endpoints.
@@ -80,23 +113,36 @@ fn config(
     folder: &Path,
     address: SocketAddr,
     admin: SocketAddr,
-    behind: [SocketAddr; 2],
+    behind: [SocketAddr; 3],
     log: Option<&Path>,
-    splits: bool,
+    setting: Setting,
 ) -> String {
     let log = log.map_or_else(|| "none".into(), |path| path.display().to_string());
-    let [first, second] = behind;
+    let [first, second, http2] = behind;
+    let tls = match setting.spoken {
+        Spoken::H2Tls => ", tls: { certificates: [ { cert: site.pem, key: site.key } ] }",
+        Spoken::Http1 | Spoken::H2c => "",
+    };
+    let endpoints = match setting.spoken {
+        Spoken::H2Tls => format!("[ {{ address: \"{http2}\" }} ] }}, protocol: http2"),
+        _ => format!("[ {{ address: \"{first}\" }}, {{ address: \"{second}\" }} ] }}"),
+    };
+    let watch = if setting.watched {
+        ", health_check: { http: { path: / }, interval: 1s }, outlier_detection: {}"
+    } else {
+        ""
+    };
     let mut text = format!(
         "server: {{ threads: 1, upgrade_socket: {folder}/upgrade.sock }}\n\
          admin: {{ address: \"{admin}\" }}\n\
-         listeners: [ {{ name: http, address: \"{address}\" }} ]\n\
+         listeners: [ {{ name: http, address: \"{address}\"{tls} }} ]\n\
          access_log: {{ path: {log}, format: json }}\n\
          clusters:\n  \
-           web: {{ static: {{ endpoints: [ {{ address: \"{first}\" }}, {{ address: \"{second}\" }} ] }} }}\n\
+           web: {{ static: {{ endpoints: {endpoints}{watch} }}\n\
          routes:\n",
         folder = folder.display(),
     );
-    let target = if splits {
+    let target = if setting.splits {
         "split: { key: [ { header: x-group }, { cookie: { name: tg_id, mint: 30d } } ], variants: [ \
          { name: control, cluster: web, weight: 90 }, { name: candidate, cluster: web, weight: 10 } ] }"
     } else {

@@ -70,6 +70,18 @@ impl Ask {
             );
             Uri::default()
         });
+        let mut headers = self.headers(&mut problems);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let host =
+            settle_host(&uri, &mut headers).map_err(|what| vec![Problem::new("headers.host", what)])?;
+        let target = uri.path_and_query().filter(|t| !t.as_str().is_empty()).cloned();
+        let uri = target.map_or_else(|| Uri::from_static("/"), Uri::from);
+        Ok(Probe { method, uri, host, headers, ip: self.ip })
+    }
+
+    fn headers(&self, problems: &mut Vec<Problem>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, values) in &self.headers {
             let values = match values {
@@ -86,27 +98,22 @@ impl Ask {
                 }
             }
         }
-        if !problems.is_empty() {
-            return Err(problems);
+        headers
+    }
+}
+
+/// The host as it is routed on, from the URL or the header. Makes the header say it too.
+fn settle_host(uri: &Uri, headers: &mut HeaderMap) -> Result<String, &'static str> {
+    if let Some(host) = uri.authority().and_then(|a| HeaderValue::try_from(a.as_str()).ok()) {
+        if headers.get(HOST).is_some_and(|sent| *sent != host) {
+            return Err("the host header is not the URL's, so the request would be answered 400");
         }
-        if let Some(host) = uri.authority().and_then(|a| HeaderValue::try_from(a.as_str()).ok()) {
-            if headers.get(HOST).is_some_and(|sent| *sent != host) {
-                let what = "the host header is not the URL's, so the request would be answered 400";
-                return Err(vec![Problem::new("headers.host", what)]);
-            }
-            headers.insert(HOST, host);
-        }
-        let host = match headers.get(HOST).map(|value| value.to_str().ok().and_then(normal)) {
-            None => String::new(),
-            Some(Some(host)) => host.into_owned(),
-            Some(None) => {
-                let what = "the host is not a host, so the request would be answered 400";
-                return Err(vec![Problem::new("headers.host", what)]);
-            }
-        };
-        let target = uri.path_and_query().filter(|t| !t.as_str().is_empty()).cloned();
-        let uri = target.map_or_else(|| Uri::from_static("/"), Uri::from);
-        Ok(Probe { method, uri, host, headers, ip: self.ip })
+        headers.insert(HOST, host);
+    }
+    match headers.get(HOST).map(|value| value.to_str().ok().and_then(normal)) {
+        None => Ok(String::new()),
+        Some(Some(host)) => Ok(host.into_owned()),
+        Some(None) => Err("the host is not a host, so the request would be answered 400"),
     }
 }
 

@@ -77,11 +77,20 @@ pub fn judge(snapshot: &Snapshot, drains: &Drains, request: &Request) -> Result<
     if known { Ok(()) } else { Err(DrainError::Endpoint(cluster.clone(), address)) }
 }
 
-/// Enters a wish that was found good.
+/// Enters a wish that was found good. Who drains what is drained and says nothing new leaves the word that
+/// is there, and its date: scripts do that.
 pub fn enter(drains: &mut Drains, request: &Request, now: u64) {
     let Request { cluster, address, on, author, why } = request;
-    let word = on.then(|| Word { author: author.clone(), why: why.clone(), at: now });
     let drained = drains.entry(cluster.clone()).or_default();
+    let known = match address {
+        None => drained.whole.clone(),
+        Some(address) => drained.endpoints.get(address).cloned(),
+    };
+    let says_no_more = |known: &Word| {
+        (author.is_empty() || *author == known.author) && (why.is_empty() || *why == known.why)
+    };
+    let new = || Word { author: author.clone(), why: why.clone(), at: now };
+    let word = on.then(|| known.filter(says_no_more).unwrap_or_else(new));
     match (address, word) {
         (None, word) => drained.whole = word,
         (Some(address), Some(word)) => drop(drained.endpoints.insert(*address, word)),
@@ -129,6 +138,14 @@ mod tests {
         let why = |drains: &Drains, address| Some(drains.get(&web)?.word(address)?.why.clone());
         let other = ([127, 0, 0, 1], 2).into();
         let mut drains = Drains::new();
+        enter(&mut drains, &wish(Some(one), true, "disk"), 1);
+        let before = drains.clone();
+        for why in ["", "disk"] {
+            enter(&mut drains, &wish(Some(one), true, why), 9);
+            assert_eq!(drains, before, "nothing new is said");
+        }
+        enter(&mut drains, &wish(Some(one), true, "fan"), 9);
+        assert_eq!((why(&drains, one).as_deref(), drains[&web].endpoints[&one].at), (Some("fan"), 9));
         enter(&mut drains, &wish(Some(one), true, "disk"), 1);
         enter(&mut drains, &wish(None, true, "move"), 2);
         let text = serde_json::to_string(&drains).unwrap();

@@ -1,24 +1,27 @@
 //! The one task that probes: it follows the snapshots, says who is due, and writes what came of it.
 //!
 //! ```text
-//! Cell --changes--> targets --new: due now--> agenda --at most 64 at once--> probes
+//! Cell --changes--> targets --new: due now--> agenda --at most 128 at once-> probes
 //!                      ^                         ^                             |
 //!                      |                         +------- due again -----------+
 //!                      +--- verdict, states, board, log, metrics <--- outcome --+
 //! ```
 //!
 //! All verdicts are kept and all states written by this task, so a transition is told once and
-//! nothing is locked against anything. Nobody waits for it but the listeners at the very start: they
+//! nothing is locked against anything. What the first probes of a cluster find is told in one line
+//! ([`rounds`]). Nobody waits for it but the listeners at the very start: they
 //! open when each endpoint that was known first was asked once, or after a second more than the
 //! longest timeout, at most [`GATE`]. Otherwise a fresh process would spread its first requests over
 //! dead endpoints.
 //!
 //! At most [`AT_ONCE`] probes are in flight. One that is due and finds no place waits for its turn,
-//! which is not held against its endpoint. The bad side: where hundreds of endpoints hang until
-//! their timeout, the others are probed less often than they should be.
+//! which is not held against its endpoint. Endpoints that are down have half of the places, so where
+//! hundreds of them hang until their timeout it is they who are probed less often, and not those that
+//! serve. The bad side: until they are found to be down, they do hold up the others.
 
 mod agenda;
 pub mod board;
+mod rounds;
 mod targets;
 
 use std::collections::HashSet;
@@ -36,6 +39,7 @@ use tracing::{info, warn};
 
 use self::agenda::{Agenda, jittered};
 use self::board::Board;
+use self::rounds::Rounds;
 use self::targets::{Id, Target, Targets};
 use crate::config::value::Span;
 use crate::config::{Name, live};
@@ -46,7 +50,10 @@ use crate::observe::Metrics;
 use crate::snapshot::Cell;
 
 /// Probes in flight at once, over all clusters.
-pub const AT_ONCE: usize = 64;
+pub const AT_ONCE: usize = 128;
+
+/// Of these, probes of endpoints that are down.
+const LAME: usize = AT_ONCE / 2;
 
 /// The longest that the first probes can keep the listeners closed.
 pub const GATE: Duration = Duration::from_secs(5);
@@ -60,9 +67,15 @@ pub struct Service {
     board: Arc<Board>,
     rng: fastrand::Rng,
     targets: Targets,
+    /// All but those of the next.
     agenda: Agenda,
+    /// Targets that are down.
+    lame: Agenda,
     running: JoinSet<Done>,
+    /// Held by each probe of a target that is down, and by this.
+    limping: Arc<()>,
     first: First,
+    rounds: Rounds,
 }
 
 /// How one probe ended.
@@ -114,8 +127,10 @@ impl Service {
         make: impl Fn(&Arc<live::HealthCheck>) -> Probe + Send + 'static,
     ) -> Self {
         let targets = Targets::new(metrics, board.clone(), Box::new(make));
-        let (agenda, running) = (Agenda::default(), JoinSet::new());
-        Self { cell, board, rng, targets, agenda, running, first: First::Ahead }
+        let (agenda, lame, running) = (Agenda::default(), Agenda::default(), JoinSet::new());
+        let (first, rounds) = (First::Ahead, Rounds::default());
+        let limping = Arc::default();
+        Self { cell, board, rng, targets, agenda, lame, running, limping, first, rounds }
     }
 
     /// Probes until `stop` turns true. `started` is called once, when the first round is over.
@@ -126,9 +141,7 @@ impl Service {
         self.follow();
         loop {
             let now = Instant::now();
-            while self.running.len() < AT_ONCE
-                && let Some(id) = self.agenda.take(now)
-            {
+            while let Some(id) = self.take(now) {
                 self.begin(id, now);
             }
             if self.first.is_over(now)
@@ -137,8 +150,7 @@ impl Service {
                 self.first = First::Over;
                 started();
             }
-            let due = self.agenda.next().filter(|_| self.running.len() < AT_ONCE);
-            let wake = due.into_iter().chain(self.first.latest()).min();
+            let wake = self.next().into_iter().chain(self.first.latest()).min();
             tokio::select! {
                 changed = changes.changed() => if changed.is_ok() { self.follow() } else { return },
                 Some(done) = self.running.join_next() => if let Ok(done) = done { self.end(done) },
@@ -149,12 +161,28 @@ impl Service {
         }
     }
 
+    /// When the first is due that has a place.
+    fn next(&self) -> Option<Instant> {
+        if self.running.len() >= AT_ONCE {
+            return None;
+        }
+        let lame = self.lame.next().filter(|_| Arc::strong_count(&self.limping) <= LAME);
+        self.agenda.next().into_iter().chain(lame).min()
+    }
+
+    /// Takes it, if it is due now.
+    fn take(&mut self, now: Instant) -> Option<Id> {
+        let next = self.next().filter(|due| *due <= now)?;
+        if self.agenda.next() == Some(next) { self.agenda.take(now) } else { self.lame.take(now) }
+    }
+
     fn follow(&mut self) {
         let (snapshot, now) = (self.cell.load(), Instant::now());
         let fresh = self.targets.follow(&snapshot.clusters, now);
         for id in &fresh {
             self.agenda.enter(*id, now);
         }
+        self.rounds.begin(&snapshot.clusters, &fresh, &mut self.targets);
         match &mut self.first {
             First::Ahead if snapshot.generation > 0 => {
                 let checks = snapshot.clusters.iter().filter_map(|c| c.config.health_check.as_ref());
@@ -171,7 +199,11 @@ impl Service {
     fn begin(&mut self, id: Id, begun: Instant) {
         let Some(target) = self.targets.find(id) else { return };
         let (probe, backend, limit) = (target.probe.clone(), target.backend.clone(), target.check.timeout);
-        let probing = async move { Done { id, begun, outcome: outcome(&probe, &backend, limit).await } };
+        let limping = (target.verdict.checked() == Checked::Down).then(|| self.limping.clone());
+        let probing = async move {
+            let _limping = limping;
+            Done { id, begun, outcome: outcome(&probe, &backend, limit).await }
+        };
         target.running = Some(self.running.spawn(probing));
     }
 
@@ -184,12 +216,13 @@ impl Service {
         let Some(target) = self.targets.find(id) else { return };
         target.running = None;
         count(target, &outcome);
-        decide(target, &outcome, &self.board, now);
+        decide(target, &outcome, &self.board, &mut self.rounds, (id, now));
         let check = &target.check;
         let up = target.verdict.checked() == Checked::Up;
         let span = if up { check.interval } else { check.interval_when_down() };
         let due = begun + jittered(span.0, &mut self.rng);
-        self.agenda.enter(id, due.max(now));
+        let agenda = if up { &mut self.agenda } else { &mut self.lame };
+        agenda.enter(id, due.max(now));
     }
 }
 
@@ -236,7 +269,13 @@ fn count(target: &Target, outcome: &Outcome) {
 }
 
 /// Lets the verdict take the outcome, and tells every cluster that wants to know.
-fn decide(target: &mut Target, outcome: &Outcome, board: &Board, now: Instant) {
+fn decide(
+    target: &mut Target,
+    outcome: &Outcome,
+    board: &Board,
+    rounds: &mut Rounds,
+    (id, now): (Id, Instant),
+) {
     let failure = match outcome {
         Outcome::Passed => None,
         Outcome::Failed(why) => Some(why.clone()),
@@ -255,7 +294,10 @@ fn decide(target: &mut Target, outcome: &Outcome, board: &Board, now: Instant) {
         subscriber.state.set_checked(checked);
         let at = (&subscriber.cluster, target.address);
         let lasted = board.note(at, &subscriber.state, why.clone(), now);
-        if let Some(from) = changed {
+        let in_sum = rounds.take((&subscriber.cluster, id), (target.address, checked), why.as_deref());
+        if let Some(from) = changed
+            && !in_sum
+        {
             tell(at, (from, checked), why.as_deref(), lasted.unwrap_or_default());
         }
     }
@@ -269,8 +311,8 @@ fn tell(
 ) {
     let (from, to, after) = (word(from), word(to), format!("{:.1}s", lasted.as_secs_f64()));
     match why {
-        Some(why) => warn!(%cluster, %address, from, to, after, why, "health check"),
-        None => info!(%cluster, %address, from, to, after, "health check"),
+        Some(why) => warn!(%cluster, endpoint = %address, from, to, after, why, "health check"),
+        None => info!(%cluster, endpoint = %address, from, to, after, "health check"),
     }
 }
 

@@ -62,6 +62,7 @@ pub struct Metrics {
     reloads: Family,
     invalid: Family,
     turned_away: Family,
+    http2_ended: Family,
     retries: Family,
     panic: Family,
     connect_failures: Family,
@@ -129,6 +130,11 @@ impl Metrics {
                 "tidegate_listener_rejected_total",
                 "Connections and requests answered 503 because their listener was full, by the limit.",
                 &["listener", "limit"],
+            ),
+            http2_ended: Family::new(
+                "tidegate_http2_ended_total",
+                "HTTP/2 streams and connections of clients that were ended for their own doing, by reason.",
+                &["listener", "reason"],
             ),
             retries: Family::new(
                 "tidegate_retries_total",
@@ -208,6 +214,12 @@ impl Metrics {
         self.turned_away.counter(&[listener, limit])
     }
 
+    /// HTTP/2 streams and connections of a listener that are ended for what the client does. `reason`
+    /// is a short fixed word.
+    pub fn http2_ended(&self, listener: &str, reason: &'static str) -> Counter {
+        self.http2_ended.counter(&[listener, reason])
+    }
+
     /// Lines of the access log that were lost; for
     /// [`AccessLog::new`](crate::observe::AccessLog::new).
     pub fn access_log_dropped(&self) -> IntCounter {
@@ -252,6 +264,7 @@ impl Metrics {
             family.render(&mut text);
         }
         self.turned_away.render(&mut text);
+        self.http2_ended.render(&mut text);
         self.outliers.families().for_each(|family| family.render(&mut text));
         let split = [&self.assignments, &self.crossings];
         for family in [&self.health_checks, &self.rejected, &self.failover].into_iter().chain(split) {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Version, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
@@ -20,7 +20,7 @@ use crate::proxy::ctx::{InFlight, RequestCtx};
 use crate::proxy::error::{full, local};
 use crate::proxy::link::Link;
 use crate::proxy::respond::{edit, exchange};
-use crate::proxy::{Invalid, Proxy, authority, hop, secure, tap, variant};
+use crate::proxy::{Invalid, Proxy, authority, hop, http2, secure, tap, variant};
 use crate::route::{RequestView, Router};
 use crate::snapshot::table::Forward;
 use crate::snapshot::{Action, Route};
@@ -52,11 +52,17 @@ impl Proxy {
             return full(session).await.map(|()| true);
         };
         ctx.place = Some(place);
+        if session.req_header().version == Version::HTTP_2
+            && let Err(fault) = http2::check(session, listener)
+        {
+            listener.http2.of(fault.reason).inc();
+            return refuse(session, ctx, fault.status, fault.why).await;
+        }
         hop::request(session.req_header_mut());
         secure::tell(session.req_header_mut(), &link);
         if let Err((reason, why)) = find(session, ctx, &snapshot.table.router, &listener.invalid) {
             reason.inc();
-            return refuse(session, ctx, why).await;
+            return refuse(session, ctx, 400, why).await;
         }
         name_request(session);
         let Some(route) = ctx.route.map(|index| &snapshot.table.routes[index]) else {
@@ -174,10 +180,10 @@ fn name_request(session: &mut Session) {
     }
 }
 
-async fn refuse(session: &mut Session, ctx: &mut RequestCtx, why: &'static str) -> Result<bool> {
+async fn refuse(session: &mut Session, ctx: &mut RequestCtx, status: u16, why: &'static str) -> Result<bool> {
     ctx.flag = Some(Flag::DPE);
     session.set_keepalive(None);
-    local(session, 400, why).await.map(|()| true)
+    local(session, status, why).await.map(|()| true)
 }
 
 /// Reads what is left of a small body, so that the connection can be kept. A large or slow one, or

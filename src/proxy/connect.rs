@@ -131,7 +131,10 @@ pub(crate) fn broke(
         return error;
     }
     if !(by_endpoint || late) {
-        outcome::nothing(ctx);
+        match error.esource() {
+            ErrorSource::Downstream => outcome::left(session, ctx, now),
+            _ => outcome::nothing(ctx),
+        }
         return error;
     }
     let pooled = reused && session.response_written().is_none();

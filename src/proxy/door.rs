@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ServerApp};
+use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
@@ -23,21 +23,15 @@ use crate::observe::Flag;
 use crate::observe::access::Record;
 use crate::proxy::link::Link;
 use crate::proxy::tap::{Ending, HEADER_DEADLINE, Note, Tap};
-use crate::proxy::{Listener, Proxy, link};
+use crate::proxy::{Listener, Proxy, http2, link};
 
 /// How long a new connection may stay silent.
 const FIRST_BYTE: Duration = Duration::from_secs(60);
-
-/// How long an HTTP/2 connection may be without a stream.
-const H2_IDLE: Duration = Duration::from_secs(300);
 
 /// How long idle HTTP/1.1 connections stay open when the process begins to drain. Closing them at
 /// once would cut the requests that are on their way; so each of those is answered, with
 /// `connection: close`, and only connections that had nothing to say for so long are closed.
 pub const LINGER: Duration = Duration::from_millis(500);
-
-/// The length of HTTP/2's preface.
-const PREFACE: usize = 24;
 
 /// The application behind the listening sockets.
 pub struct Door {
@@ -53,12 +47,7 @@ struct Open<'a>(&'a AtomicUsize);
 impl Door {
     /// Puts a proxy behind a door.
     pub fn new(conf: &Arc<ServerConf>, proxy: Proxy) -> Self {
-        let mut http = http_proxy(conf, proxy.clone());
-        let mut options = HttpServerOptions::default();
-        options.h2c = true;
-        options.h2_idle_timeout = Some(H2_IDLE);
-        http.server_options = Some(options);
-        Self { http: Arc::new(http), proxy }
+        Self { http: Arc::new(http_proxy(conf, proxy.clone())), proxy }
     }
 
     /// The bounds of the listener that a connection came through.
@@ -76,14 +65,10 @@ impl Door {
 
     /// Whether the connection speaks HTTP/2, or how it ended before that could be said.
     async fn speaks_http2(stream: &mut Stream) -> Result<bool, Ending> {
-        let mut start = [0; PREFACE];
+        let mut start = [0; 3];
         peek(stream, &mut start[..1], FIRST_BYTE).await.map_err(|_| Ending::Idle)?;
-        peek(stream, &mut start[..3], HEADER_DEADLINE).await?;
-        if &start[..3] == b"PRI" {
-            peek(stream, &mut start, HEADER_DEADLINE).await?;
-            return Ok(true);
-        }
-        Ok(false)
+        peek(stream, &mut start, HEADER_DEADLINE).await?;
+        Ok(&start == b"PRI")
     }
 
     /// Serves an HTTP/1 connection, request by request.
@@ -171,20 +156,23 @@ impl ServerApp for Door {
             }
             return None;
         };
-        let (stream, http2) = match tls {
+        let (stream, is_http2) = match tls {
             Some(tls) => self.secure(tls, stream, &mut link).await?,
             None => match Self::speaks_http2(&mut stream).await {
-                Ok(http2) => (stream, http2),
+                Ok(is_http2) => (stream, is_http2),
                 Err(ending) => {
                     self.refused(ending, &link);
                     return None;
                 }
             },
         };
-        if http2 {
-            return self.http.process_new(stream, shutdown).await;
+        let link = Arc::new(link);
+        if is_http2 {
+            let server = http2::Server { http: &self.http, proxy: &self.proxy, link: &link, shutdown };
+            server.serve(stream).await;
+            return None;
         }
-        self.serve_http1(stream, Arc::new(link), shutdown).await;
+        self.serve_http1(stream, link, shutdown).await;
         None
     }
 

@@ -12,6 +12,7 @@ use crate::proxy::Proxy;
 use crate::proxy::accept::REQUEST_ID;
 use crate::proxy::ctx::{RequestCtx, now};
 use crate::proxy::{failover, outcome, tap, variant};
+use crate::snapshot::Snapshot;
 
 impl Proxy {
     pub(crate) fn finish(&self, session: &mut Session, ctx: &mut RequestCtx) {
@@ -26,32 +27,13 @@ impl Proxy {
         let Some(snapshot) = &ctx.snapshot else { return };
         let written = session.response_written().map(|header| header.status.as_u16());
         let status = ctx.status.or(written).unwrap_or(0);
-        let metrics = ctx.route().map_or(&snapshot.table.unrouted, |route| {
-            let (own, spilled) = match ctx.variant {
-                Some(assigned) => {
-                    let variant = variant::count(route, assigned, snapshot);
-                    (&variant.requests, &variant.spilled)
-                }
-                None => (&route.metrics, &route.spilled),
-            };
-            // Empty, unless other clusters may stand in for the one that is named.
-            spilled.iter().find(|(cluster, _)| Some(*cluster) == ctx.cluster).map_or(own, |(_, other)| other)
-        });
-        failover::count(ctx, snapshot);
-        metrics.record(ctx.listener(), status, duration, ctx.ttfb, ctx.flag);
-        let cluster = ctx.cluster();
-        if let Some(cluster) = cluster
-            && ctx.attempts > 1
-        {
-            // The last one; those before it failed, and were counted as the next was planned.
-            let failed = ctx.tries.failed || matches!(ctx.flag, Some(Flag::UF | Flag::UC | Flag::UT));
-            let counter =
-                if failed { &cluster.metrics.retry_failure } else { &cluster.metrics.retry_success };
-            counter.inc();
+        count(ctx, snapshot, status, duration);
+        if snapshot.access_log.enabled() {
+            self.log(session, ctx, snapshot, status, duration);
         }
-        if !snapshot.access_log.enabled() {
-            return;
-        }
+    }
+
+    fn log(&self, session: &Session, ctx: &RequestCtx, snapshot: &Snapshot, status: u16, duration: f64) {
         let request = session.req_header();
         snapshot.access_log.write(&Record {
             time: date(duration),
@@ -64,7 +46,7 @@ impl Proxy {
             status,
             flag: ctx.flag,
             route: ctx.route().map_or("", |route| route.name.as_str()),
-            cluster: cluster.map_or("", |cluster| Name::as_str(&cluster.name)),
+            cluster: ctx.cluster().map_or("", |cluster| Name::as_str(&cluster.name)),
             variant: ctx.variant().map_or("", |variant| variant.name.as_str()),
             endpoint: ctx.endpoint,
             attempts: ctx.attempts,
@@ -77,6 +59,31 @@ impl Proxy {
             generation: snapshot.generation,
             tls: ctx.link.as_ref().and_then(|link| link.tls_record()),
         });
+    }
+}
+
+/// Counts the request for its route, and its last try for its cluster.
+fn count(ctx: &RequestCtx, snapshot: &Snapshot, status: u16, duration: f64) {
+    let metrics = ctx.route().map_or(&snapshot.table.unrouted, |route| {
+        let (own, spilled) = match ctx.variant {
+            Some(assigned) => {
+                let variant = variant::count(route, assigned, snapshot);
+                (&variant.requests, &variant.spilled)
+            }
+            None => (&route.metrics, &route.spilled),
+        };
+        // Empty, unless other clusters may stand in for the one that is named.
+        spilled.iter().find(|(cluster, _)| Some(*cluster) == ctx.cluster).map_or(own, |(_, other)| other)
+    });
+    failover::count(ctx, snapshot);
+    metrics.record(ctx.listener(), status, duration, ctx.ttfb, ctx.flag);
+    if let Some(cluster) = ctx.cluster()
+        && ctx.attempts > 1
+    {
+        // The last one; those before it failed, and were counted as the next was planned.
+        let failed = ctx.tries.failed || matches!(ctx.flag, Some(Flag::UF | Flag::UC | Flag::UT));
+        let counter = if failed { &cluster.metrics.retry_failure } else { &cluster.metrics.retry_success };
+        counter.inc();
     }
 }
 

@@ -11,7 +11,7 @@
 //!
 //! Circuit breaker: the request takes its place in the cluster's count when it is first tried and
 //! gives it back at its end, so pauses count; a try after the first has a place in the count of those
-//! from when it is planned. What finds no place is answered at once and never queued: a queue in front
+//! from when it is planned until its answer begins. What finds no place is answered at once and never queued: a queue in front
 //! of an overloaded cluster only makes its answers late.
 //!
 //! The bad sides: a client that goes away during a pause is noticed after it; and the connection
@@ -67,6 +67,12 @@ impl Tries {
     /// Gives back the places in the cluster's counts.
     pub(crate) fn end(&mut self) {
         (self.request, self.retry) = (None, None);
+    }
+
+    /// An answer has come: the try is over as one that asks more of the cluster, and its place is for
+    /// another. What follows may be a stream of hours.
+    pub(super) fn heard(&mut self) {
+        self.retry = None;
     }
 
     /// Whether the time of the current try is up.

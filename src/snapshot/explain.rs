@@ -13,7 +13,7 @@ pub use self::split::SplitExplanation;
 use crate::balance::Mode;
 use crate::cluster::Cluster;
 use crate::config::live::{self, Policy};
-use crate::endpoint::Registry;
+use crate::endpoint::{Checked, Endpoint, Registry, Standing};
 use crate::route::RequestView;
 use crate::route::explain::Candidate;
 use crate::snapshot::{Action, Snapshot, Target};
@@ -136,13 +136,7 @@ fn tell(cluster: &Cluster, mode: Mode, request: &RequestView<'_>, ip: Option<IpA
         registry: e.member.registry,
         draining: e.state.draining(),
         in_flight: e.state.in_flight(),
-        state: match () {
-            () if e.state.draining() => "draining",
-            () if e.member.registry == Registry::Maintenance => "in maintenance",
-            () if e.member.weight == 0 => "weight 0",
-            () if e.member.registry == Registry::Critical => "critical in the registry",
-            () => "available",
-        },
+        state: state(e),
     });
     ClusterExplanation {
         name: cluster.name.to_string(),
@@ -152,5 +146,23 @@ fn tell(cluster: &Cluster, mode: Mode, request: &RequestView<'_>, ip: Option<IpA
         certain: key.is_some() && matches!(policy, Policy::RingHash | Policy::Maglev),
         panic: choice.is_some_and(|choice| choice.panic),
         endpoints: endpoints.collect(),
+    }
+}
+
+/// `available`, or the first reason why it is not: what an operator said, then the registry, then what
+/// we know ourselves.
+fn state(endpoint: &Endpoint) -> &'static str {
+    let (state, member) = (&endpoint.state, &endpoint.member);
+    match (state.checked(), state.standing()) {
+        _ if state.draining() => "draining",
+        _ if member.registry == Registry::Maintenance => "in maintenance",
+        _ if member.weight == 0 => "weight 0",
+        _ if member.registry == Registry::Critical => "critical in the registry",
+        (Checked::Down, _) if endpoint.probed => "fails its health check",
+        (Checked::Unknown, _) if endpoint.probed => "not checked yet",
+        (_, Standing::Ejected) => "ejected for its errors",
+        (_, Standing::Trying) => "ejected, and on trial with one request",
+        (_, Standing::Returning) => "available to one request, its trial after an ejection",
+        (_, Standing::In) => "available",
     }
 }

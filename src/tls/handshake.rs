@@ -74,26 +74,32 @@ impl Terminator {
         }
     }
 
-    /// Shakes hands. None: it failed, which is counted, and the client has been told why as far as
-    /// TLS has words for it.
-    pub(crate) async fn handshake(&self, mut stream: Stream) -> Option<Secured> {
+    /// Shakes hands.
+    ///
+    /// # Errors
+    ///
+    /// It failed, which is counted. Where the client has been told why, as far as TLS has words for
+    /// it, the connection is given back: it must be closed so that the words arrive.
+    pub(crate) async fn handshake(&self, mut stream: Stream) -> Result<Secured, Option<Stream>> {
         let shaken = timeout(self.timeout, async {
             let front = self.front(&mut stream).await;
-            let ssl = Ssl::new(&front).map_err(|_| Failure::Other)?;
-            let mut secured = SslStream::new(ssl, Wire(stream)).map_err(|_| Failure::Other)?;
+            let ssl = Ssl::new(&front).map_err(|_| (Failure::Other, None))?;
+            let mut secured = SslStream::new(ssl, Wire(stream)).map_err(|_| (Failure::Other, None))?;
             match secured.accept().await {
                 Ok(()) => Ok(secured),
                 Err(error) => {
                     debug!(listener = %self.listener, %error, "no handshake");
-                    Err(failure(&error))
+                    // A stand-in, since the stream cannot be moved out.
+                    let nothing: Stream = Box::new(tokio::io::duplex(1).0);
+                    Err((failure(&error), Some(std::mem::replace(&mut secured.get_mut().0, nothing))))
                 }
             }
         });
-        match shaken.await.unwrap_or(Err(Failure::Timeout)) {
-            Ok(stream) => Some(self.shaken(stream)),
-            Err(failure) => {
+        match shaken.await.unwrap_or(Err((Failure::Timeout, None))) {
+            Ok(stream) => Ok(self.shaken(stream)),
+            Err((failure, stream)) => {
                 self.counter(failure).inc();
-                None
+                Err(stream)
             }
         }
     }

@@ -80,8 +80,8 @@ async fn resets_by_default() {
     assert!(out < OUT, "{out:?}");
 }
 
-/// Nobody but the client says when it is too late, and a client that goes away says nothing of the
-/// endpoint: it stays in, and each request to it fails.
+/// Nobody but the client says when it is too late, and one that goes away before half of the route's time
+/// says nothing of the endpoint: it stays in, and each request to it fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hangs_and_takes_5_s_by_default() {
     for (case, fault) in [("hang", Fault::Hang), ("latency 5 s", Fault::Delay(Duration::from_secs(5)))] {

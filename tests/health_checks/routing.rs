@@ -1,11 +1,12 @@
 //! What a check does to the traffic.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::support::probe::ask;
-use super::support::{Backend, Load, Tidegate, http, until};
+use super::support::{Backend, Load, Tidegate, eventually, http, until};
 use super::{QUICK, SOON, checked, endpoint, live};
 
 #[tokio::test]
@@ -43,7 +44,29 @@ async fn who_fails_gets_no_requests_and_who_passes_again_does() {
         let to = format!("to=\"{to}\"");
         told.iter().filter(|l| l.contains(&b.addr().to_string()) && l.contains(&to)).count()
     };
-    assert_eq!((of_b("down"), told.len()), (1, 4), "a up, b up, b down, b up: {told:#?}");
+    assert_eq!((of_b("down"), told.len()), (1, 3), "both up, b down, b up: {told:#?}");
+}
+
+#[tokio::test]
+async fn the_first_round_of_a_cluster_is_one_line() {
+    let a = Backend::start("a").await;
+    // Nobody listens there.
+    let dead = (1..=300).map(|port| ([127, 0, 0, 2], port).into());
+    let all: Vec<SocketAddr> = [a.addr()].into_iter().chain(dead).collect();
+    let tidegate =
+        Tidegate::new(&live(&all, "tcp: {}, unhealthy_threshold: 1, interval: 100ms")).start().await;
+    let log = tidegate.stderr();
+    let told: Vec<_> = log.lines().filter(|line| line.contains("health check")).collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    for part in ["WARN first health checks cluster=web up=1 down=300", "127.0.0.2:", "; and 297 more"] {
+        assert!(told[0].contains(part), "{part}: {told:#?}");
+    }
+    drop(a);
+    let down = async || match tidegate.stderr().matches("to=\"down\"").count() {
+        1 => Ok(()),
+        count => Err(count.to_string()),
+    };
+    eventually(SOON, down).await;
 }
 
 #[tokio::test]
@@ -59,6 +82,13 @@ async fn the_state_and_its_reason_are_shown() {
     assert_eq!((&found["checked_why"], &found["state"]), (&serde_json::Value::Null, &"available".into()));
     let cluster = tidegate.admin_json("/v1/clusters/web").await;
     assert_eq!((&cluster["available"], &cluster["panic"]), (&1.into(), &false.into()));
+    let ask = serde_json::json!({ "url": "http://h/" });
+    let (_, told) = tidegate.admin_post("/v1/explain", &ask).await.unwrap();
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let states: Vec<_> = told["cluster"]["endpoints"].as_array().unwrap().iter().collect();
+    let state =
+        |addr: SocketAddr| states.iter().find(|e| e["address"] == addr.to_string()).unwrap()["state"].clone();
+    assert_eq!((state(a.addr()), state(b.addr())), ("available".into(), "fails its health check".into()));
     let count = async |result: &str| {
         let result = format!("result=\"{result}\"");
         tidegate.metric("tidegate_health_checks_total", &["cluster=\"web\"", &result]).await

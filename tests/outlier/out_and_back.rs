@@ -25,6 +25,9 @@ async fn five_errors_and_it_is_out_one_request_and_it_is_back() {
     assert_eq!((bad.requests(), good.requests()), (5, 15));
     let out = stands(&tidegate, bad.addr(), "ejected").await;
     assert_eq!(out["state"], "ejected");
+    let ask = serde_json::json!({ "url": "http://h/" });
+    let (_, explained) = tidegate.admin_post("/v1/explain", &ask).await.unwrap();
+    assert!(explained.contains("\"ejected for its errors\""), "{explained}");
     let clusters = ["cluster=\"web\"", "state=\"ejected\""];
     assert_eq!(tidegate.metric("tidegate_cluster_endpoints", &clusters).await, 1.0);
 
@@ -114,16 +117,23 @@ async fn an_answer_that_breaks_off_ejects() {
 
 #[tokio::test]
 async fn hanging_ejects() {
-    let (bad, good) = pair().await;
-    bad.set_fault(Fault::Hang);
-    let tidegate = start(&bad, &good, "consecutive_errors: 3", ", timeout: 1s").await;
-    let client = http::client();
-    let many = futures::future::join_all((0..6).map(|_| client.get(tidegate.url("/x")).send())).await;
-    let late = many.iter().filter(|answer| answer.as_ref().unwrap().status() == 504).count();
-    assert_eq!(late, 3);
-    let out = stands(&tidegate, bad.addr(), "ejected").await;
-    assert!(out["standing_why"].as_str().unwrap().contains("no answer in time"), "{out}");
-    assert_eq!(gets(&tidegate, 10).await, [200; 10]);
+    for (client, method) in [
+        (http::client(), reqwest::Method::GET),
+        (http::client(), reqwest::Method::POST),
+        (http::h2c_client(), reqwest::Method::GET),
+        (http::h2c_client(), reqwest::Method::POST),
+    ] {
+        let (bad, good) = pair().await;
+        bad.set_fault(Fault::Hang);
+        let tidegate = start(&bad, &good, "consecutive_errors: 3", ", timeout: 1s").await;
+        let ask = || client.request(method.clone(), tidegate.url("/x")).send();
+        let many = futures::future::join_all((0..6).map(|_| ask())).await;
+        let late = many.iter().filter(|answer| answer.as_ref().unwrap().status() == 504).count();
+        assert_eq!(late, 3);
+        let out = stands(&tidegate, bad.addr(), "ejected").await;
+        assert!(out["standing_why"].as_str().unwrap().contains("no answer in time"), "{out}");
+        assert_eq!(gets(&tidegate, 10).await, [200; 10]);
+    }
 }
 
 #[tokio::test]
@@ -174,4 +184,32 @@ async fn a_client_that_goes_away_is_no_failure_and_no_success() {
     bad.set_fault(Fault::None);
     assert_eq!(gets(&tidegate, 4).await, [200; 4]);
     stands(&tidegate, bad.addr(), "in").await;
+}
+
+/// As clients are that are less patient than the route.
+#[tokio::test]
+async fn clients_that_wait_long_and_go_away_eject() {
+    for client in [http::client(), http::h2c_client()] {
+        let (bad, good) = pair().await;
+        let tidegate = start(&bad, &good, "base_ejection: 1s", ", timeout: 1s").await;
+        bad.set_fault(Fault::Hang);
+        let mut gave_up = 0;
+        let mut ask = async |patience: u64, method: reqwest::Method| {
+            let ask = client.request(method, tidegate.url("/x")).timeout(Duration::from_millis(patience));
+            let answer = ask.body("x").send().await;
+            gave_up += u32::from(answer.is_err_and(|error| error.is_timeout()));
+            gave_up
+        };
+        // Far from half of the route's second: nobody's failure.
+        while ask(100, reqwest::Method::POST).await < 6 {}
+        assert_eq!(shown(&tidegate, bad.addr()).await["standing"], "in");
+        while ask(700, reqwest::Method::POST).await < 11 {}
+        let out = stands(&tidegate, bad.addr(), "ejected").await;
+        assert!(out["standing_why"].as_str().unwrap().contains("no answer in time"), "{out}");
+        assert_eq!(gets(&tidegate, 10).await, [200; 10]);
+        // A trial is over in the same way, and is not left to the next client.
+        stands(&tidegate, bad.addr(), "returning").await;
+        while ask(700, reqwest::Method::GET).await < 12 {}
+        stands(&tidegate, bad.addr(), "ejected").await;
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{rejected, retries, to};
-use crate::support::{Backend, Fault, Load, Report, Tidegate, TidegateProcess};
+use crate::support::{Backend, Fault, Load, RawClient, Report, Tidegate, TidegateProcess};
 
 const RETRY: &str = "retry: { attempts: 3, on: [ 5xx ] }";
 
@@ -65,5 +65,23 @@ async fn the_number_of_the_breaker_counts_where_the_route_has_no_budget() {
     let own = "retry: { attempts: 3, on: [ 5xx ], budget: { percent: 100, min: 1000 } }";
     let (report, upstream, tidegate) = all_fail(&four().await, breaker, own).await;
     assert_eq!(upstream, 3 * report.total());
+    assert_eq!(rejected(&tidegate, "retries").await, 0.0);
+}
+
+/// A stream of hours that began with a second try must not keep others from having one.
+#[tokio::test]
+async fn a_place_is_free_as_soon_as_the_answer_begins() {
+    let (bad, good) = (Backend::start("bad").await, Backend::start("good").await);
+    bad.set_fault(Fault::ResetBeforeAnswer);
+    let text = to(&[bad.addr(), good.addr()], "circuit_breaker: { max_retries: 1 }", "");
+    let tidegate = Tidegate::new(&text).start().await;
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        let mut raw = RawClient::connect(tidegate.addr("http")).await;
+        raw.send("GET /drip?n=100&ms=100 HTTP/1.1\r\nhost: h\r\n\r\n").await;
+        assert_eq!(raw.head().await.unwrap().status, 200);
+        streams.push(raw);
+    }
+    assert!(bad.requests() >= 2, "{}", bad.requests());
     assert_eq!(rejected(&tidegate, "retries").await, 0.0);
 }

@@ -82,7 +82,9 @@ async function change(path, button) {
   if (button.hasAttribute("aria-busy")) return;
   button.setAttribute("aria-busy", "true");
   try {
-    await ask(path, { method: "POST" });
+    // Shown beside what is drained, as who did it.
+    const body = JSON.stringify({ author: "dashboard" });
+    await ask(path, { method: "POST", headers: { "content-type": "application/json" }, body });
     notice("change", "");
   } catch (e) {
     notice("change", e.message);
@@ -294,14 +296,62 @@ function clusterTable(cluster, rate) {
     make("h3", {}, cluster.name),
     pill(health, `${cluster.available} of ${total} available`));
   if (cluster.panic) head.append(pill("bad", "panic: all are used"));
-  head.append(make("span", { class: "quiet" }, `${cluster.source}, ${cluster.policy}`));
+  if (cluster.draining) {
+    const undrain = make("button", { type: "button", "data-key": cluster.name }, "Undrain all");
+    undrain.addEventListener("click", () => change(`/v1/clusters/${encodeURIComponent(cluster.name)}/undrain`, undrain));
+    head.append(pill("warn", drainedBy(cluster)), undrain);
+  }
+  head.append(make("span", { class: "quiet" }, `${cluster.source}, ${cluster.policy}${standIns(cluster)}`));
   const columns = [["Address"], ["Weight", "number"], ["Registry"], ["State"], ["In flight", "number"],
-    ["Requests", "number"], ["Failed connects", "number"], [""]];
+    ["Requests", "number"], ["Failed connects", "number"], ["Ejections", "number"], [""]];
   const body = make("tbody");
   fill(body, cluster.endpoints.map((endpoint) => endpointRow(cluster, endpoint, rate)), columns.length,
     "No endpoints: requests are answered 503.", `/v1/clusters/${encodeURIComponent(cluster.name)}`);
-  return make("div", { class: "cluster", id: `cluster-${cluster.name}` }, head,
+  return make("div", { class: "cluster endpoints", id: `cluster-${cluster.name}` }, head,
     make("table", {}, make("thead", {}, make("tr", {}, ...columns.map(([name, kind]) => make("th", { class: kind || "" }, name)))), body));
+}
+
+/** Who takes over, and whether they have to. */
+function standIns(cluster) {
+  const others = cluster.failover || [];
+  if (!others.length) return "";
+  const moved = Math.round((1 - cluster.score) * 100);
+  return `; failover to ${others.join(", ")}${moved ? `: ${moved} % of its requests are theirs now` : ""}`;
+}
+
+/** Who drained it, when and why. */
+function drainedBy(one) {
+  const at = one.drained_at ? Date.parse(one.drained_at) : NaN;
+  const since = Number.isNaN(at) ? "" : ` ${span(Math.max(0, Math.floor((Date.now() - at) / 1000)))} ago`;
+  const why = one.drained_why ? `: ${one.drained_why}` : "";
+  return `drained${one.drained_by ? ` by ${one.drained_by}` : ""}${since}${why}`;
+}
+
+/** Why an endpoint is in the state it is in and since when: a sentence for each that has a say. */
+function story(cluster, endpoint) {
+  const told = [];
+  const since = (seconds) => (typeof seconds === "number" ? ` for ${span(seconds)}` : "");
+  // What is said of the whole cluster is not said again.
+  const drained = endpoint.draining ? drainedBy(endpoint) : "";
+  if (drained && !(cluster.draining && drained === drainedBy(cluster))) told.push(drained);
+  if (endpoint.registry === "maintenance") told.push("in maintenance, says the registry");
+  else if (endpoint.registry === "critical") told.push("critical, says the registry");
+  else if (endpoint.weight === 0) told.push("its weight is 0");
+  if (endpoint.checked === "down") {
+    told.push(`check fails${since(endpoint.checked_since_seconds)}${endpoint.checked_why ? `: ${endpoint.checked_why}` : ""}`);
+  } else if (endpoint.checked === "unknown") {
+    told.push("not checked yet");
+  } else if (endpoint.checked_why) {
+    told.push(`last check failed: ${endpoint.checked_why}`);
+  }
+  const out = { ejected: "ejected", returning: "back for one request, its trial,", trying: "on trial with one request" }[endpoint.standing];
+  if (out) {
+    told.push(`${out}${since(endpoint.standing_since_seconds)}${endpoint.standing_why ? `: ${endpoint.standing_why}` : ""}`);
+  } else if (endpoint.ejections) {
+    told.push(`back in${since(endpoint.standing_since_seconds)}`);
+  }
+  if (!told.length && endpoint.checked === "up") told.push(`check passes${since(endpoint.checked_since_seconds)}`);
+  return told;
 }
 
 function endpointRow(cluster, endpoint, rate) {
@@ -321,11 +371,14 @@ function endpointRow(cluster, endpoint, rate) {
     cell("Address", address, "code"),
     cell("Weight", endpoint.weight, "number"),
     cell("Registry", pill(registry, endpoint.registry)),
-    cell("State", pill(state, endpoint.state)),
+    cell("State", make("span", {}, pill(state, endpoint.state),
+      ...story(cluster, endpoint).map((text) => make("span", { class: "why" }, text)))),
     cell("In flight", endpoint.in_flight, "number"),
     cell("Requests", requests, "number"),
     cell("Failed connects", endpoint.connect_failures, "number"),
-    cell("", button));
+    cell("Ejections", endpoint.ejections ?? 0, "number"),
+    // What drains all of the cluster is ended for all of it.
+    cell("", cluster.draining ? "" : button));
   const labels = endpoint.labels || {};
   row.title = [labels.id, labels.node, labels.datacenter, (labels.tags || []).join(" ")].filter(Boolean).join(", ");
   return row;

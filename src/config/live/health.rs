@@ -127,7 +127,9 @@ pub struct FailurePercentage {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CircuitBreaker {
-    /// Connections in use. One that waits in the pool for the next request is not in use.
+    /// Connections in use: one for each request on its way that does not pause before another try.
+    /// Those that wait in the pool for the next request are not counted, so an endpoint may see more
+    /// of them; and what is over the limit is refused and not queued, unlike in Envoy.
     pub max_connections: u32,
     /// Requests on their way.
     pub max_requests: u32,

@@ -11,6 +11,7 @@ use crate::filter::headers::Edits;
 use crate::filter::redirect::Redirect;
 use crate::filter::respond::Respond;
 use crate::filter::rewrite::Rewrite;
+use crate::observe::metrics::RouteMetrics;
 use crate::retry::Retry;
 use crate::route::Router;
 use crate::snapshot::compile::Surroundings;
@@ -26,6 +27,15 @@ pub(super) struct Draft<'a> {
     route: &'a live::Route,
     action: Action,
     response_headers: Edits,
+}
+
+/// Resolves the metrics of one route.
+struct Series<'a> {
+    route: &'a live::Route,
+    live: &'a Live,
+    indexes: &'a HashMap<&'a Name, usize>,
+    around: &'a Surroundings,
+    listeners: &'a [&'a str],
 }
 
 /// Compiles what can be wrong in one route.
@@ -144,35 +154,12 @@ pub(super) fn finish(
             *index = splits;
             splits += 1;
         }
-        let metrics = |cluster: &str, variant: &str| {
-            around.metrics.route(&listeners, route.name.as_str(), cluster, variant)
-        };
-        let spilled = |cluster: Option<&Name>, variant: &str| -> Spilled {
-            let own = cluster.and_then(|name| live.clusters.get(name));
-            let others = own.iter().flat_map(|own| &own.failover);
-            others.filter_map(|to| Some((*indexes.get(to)?, metrics(to.as_str(), variant)))).collect()
-        };
-        let names: Vec<_> = route
-            .split
-            .iter()
-            .flat_map(|split| &split.variants)
-            .map(|variant| variant.name.as_str())
-            .collect();
-        let variants = route.split.iter().flat_map(|split| &split.variants).map(|variant| VariantMetrics {
-            requests: metrics(variant.cluster.as_str(), variant.name.as_str()),
-            spilled: spilled(Some(&variant.cluster), variant.name.as_str()),
-            assigned: around.metrics.split(
-                route.name.as_str(),
-                variant.name.as_str(),
-                Reason::ALL.map(Reason::as_str),
-            ),
-            crossings: around.metrics.crossings(route.name.as_str(), variant.name.as_str(), &names),
-        });
+        let series = Series { route, live, indexes, around, listeners: &listeners };
         Route {
             name: route.name.clone(),
-            metrics: metrics(route.cluster.as_ref().map_or("", Name::as_str), ""),
-            spilled: spilled(route.cluster.as_ref(), ""),
-            variants: variants.collect(),
+            metrics: series.requests(route.cluster.as_ref().map_or("", Name::as_str), ""),
+            spilled: series.spilled(route.cluster.as_ref(), ""),
+            variants: series.variants(),
             conditions: route.r#match.clone(),
             action,
             response_headers,
@@ -185,6 +172,37 @@ pub(super) fn finish(
         failover: failover(live, indexes, around),
         unrouted: around.metrics.route(&listeners, "", "", ""),
         digest,
+    }
+}
+
+// === impl Series ===
+
+impl Series<'_> {
+    /// Of the requests that one cluster serves.
+    fn requests(&self, cluster: &str, variant: &str) -> RouteMetrics {
+        self.around.metrics.route(self.listeners, self.route.name.as_str(), cluster, variant)
+    }
+
+    /// Of those that others serve in a cluster's place.
+    fn spilled(&self, cluster: Option<&Name>, variant: &str) -> Spilled {
+        let own = cluster.and_then(|name| self.live.clusters.get(name));
+        let others = own.iter().flat_map(|own| &own.failover);
+        let of = |to: &Name| Some((*self.indexes.get(to)?, self.requests(to.as_str(), variant)));
+        others.filter_map(of).collect()
+    }
+
+    /// Of each variant, if the route has a split.
+    fn variants(&self) -> Box<[VariantMetrics]> {
+        let all = || self.route.split.iter().flat_map(|split| &split.variants);
+        let names: Vec<_> = all().map(|variant| variant.name.as_str()).collect();
+        let (metrics, route) = (&self.around.metrics, self.route.name.as_str());
+        let of = |variant: &live::Variant| VariantMetrics {
+            requests: self.requests(variant.cluster.as_str(), variant.name.as_str()),
+            spilled: self.spilled(Some(&variant.cluster), variant.name.as_str()),
+            assigned: metrics.split(route, variant.name.as_str(), Reason::ALL.map(Reason::as_str)),
+            crossings: metrics.crossings(route, variant.name.as_str(), &names),
+        };
+        all().map(of).collect()
     }
 }
 

@@ -27,7 +27,7 @@ async fn start(dir: &Path) -> (Arc<Terminator>, SocketAddr) {
             tokio::spawn(async move {
                 let mut stream: Stream = Box::new(Tcp::from(tcp));
                 assert_eq!(terminator.opening(&mut stream).await, crate::tls::Opening::Tls);
-                let mut secured = terminator.handshake(stream).await.unwrap();
+                let mut secured = terminator.handshake(stream).await.ok().unwrap();
                 secured.stream.write_all(b"hello\n").await.unwrap();
                 let _ = secured.stream.shutdown().await;
             });

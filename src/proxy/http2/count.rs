@@ -1,0 +1,109 @@
+//! What is counted and logged of HTTP/2 beside requests that ran their course.
+
+use std::time::SystemTime;
+
+use h2::RecvStream;
+use http::Request;
+
+use super::valid::Reason;
+use crate::observe::Flag;
+use crate::observe::access::Record;
+use crate::observe::metrics::{Counter, Metrics};
+use crate::proxy::Proxy;
+use crate::proxy::link::Link;
+
+/// The counters of a listener.
+#[derive(Clone, Debug)]
+pub(crate) struct Counters {
+    /// Requests that are not valid, by the reason.
+    pub(super) malformed: Counter,
+    host: Counter,
+    target: Counter,
+    method: Counter,
+    header_size: Counter,
+    target_size: Counter,
+    /// A body that did not come in time.
+    pub(super) body_timeout: Counter,
+    /// An answer that was not taken in time.
+    pub(super) write_timeout: Counter,
+    /// Streams that were one too many.
+    pub(super) streams: Counter,
+    /// Connections that said no whole preface, or no SETTINGS, or another preface.
+    pub(super) handshake: Counter,
+    /// Connections that had no stream.
+    pub(super) idle: Counter,
+    /// Connections that reset or chattered too much.
+    pub(super) flood: Counter,
+    /// Connections that broke the protocol.
+    pub(super) protocol: Counter,
+}
+
+// === impl Counters ===
+
+impl Counters {
+    pub(crate) fn new(listener: &str, metrics: &Metrics) -> Self {
+        let invalid = |reason| metrics.invalid(listener, reason);
+        let ended = |reason| metrics.http2_ended(listener, reason);
+        Self {
+            malformed: invalid("malformed"),
+            host: invalid("host"),
+            target: invalid("target"),
+            method: invalid("method"),
+            header_size: invalid("header_size"),
+            target_size: invalid("target_size"),
+            body_timeout: ended("body_timeout"),
+            write_timeout: ended("write_timeout"),
+            streams: ended("max_streams"),
+            handshake: ended("handshake"),
+            idle: ended("idle"),
+            flood: ended("flood"),
+            protocol: ended("protocol"),
+        }
+    }
+
+    /// Of requests that are refused for it.
+    pub(crate) fn of(&self, reason: Reason) -> &Counter {
+        match reason {
+            Reason::Malformed => &self.malformed,
+            Reason::Host => &self.host,
+            Reason::Target => &self.target,
+            Reason::Method => &self.method,
+            Reason::HeaderSize => &self.header_size,
+            Reason::TargetSize => &self.target_size,
+        }
+    }
+}
+
+/// Logs what never reached a phase of the proxy. `request`: as far as there was one.
+pub(super) fn log(proxy: &Proxy, link: &Link, request: Option<&Request<RecvStream>>, status: u16) {
+    let snapshot = proxy.cell.load();
+    let flag = Some(Flag::DPE);
+    snapshot.table.unrouted.record(link.listener, status, 0.0, None, flag);
+    #[expect(clippy::disallowed_methods, reason = "log lines carry the calendar's time")]
+    let time = SystemTime::now();
+    let host = request.and_then(|request| request.uri().authority()).map_or("", http::uri::Authority::as_str);
+    snapshot.access_log.write(&Record {
+        time,
+        listener: &proxy.listeners[link.listener].name,
+        client: link.ip(),
+        method: request.map_or("", |request| request.method().as_str()),
+        host: host.as_bytes(),
+        path: b"",
+        protocol: "HTTP/2",
+        status,
+        flag,
+        route: "",
+        cluster: "",
+        variant: "",
+        endpoint: None,
+        attempts: 0,
+        bytes_in: 0,
+        bytes_out: 0,
+        duration_ms: 0.0,
+        ttfb_ms: None,
+        request_id: b"",
+        user_agent: b"",
+        generation: snapshot.generation,
+        tls: link.tls_record(),
+    });
+}
