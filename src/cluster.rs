@@ -3,6 +3,9 @@
 //! Compiled once per change of its own config or members; every other snapshot shares it by `Arc`,
 //! so that a change of one cluster among thousands costs one.
 
+mod identity;
+pub mod peer;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +23,10 @@ use crate::observe::metrics::{ClusterMetrics, Metrics};
 use crate::outlier::Outlier;
 use crate::priority;
 
-/// How long a TCP connection to an endpoint may take to open, where the config says nothing.
+pub use self::peer::Transport;
+
+/// How long a connection to an endpoint may take to open, a TLS handshake included, where the config
+/// says nothing.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long an unused connection to an endpoint is kept. Below the keep-alive of common servers
@@ -49,6 +55,8 @@ pub struct Cluster {
     pub digest: u64,
     /// How much it is asked for at once.
     pub breaker: Breaker,
+    /// How its endpoints are spoken to.
+    pub transport: Transport,
     balancer: Balancer,
     /// None: nobody is preferred, or there is nobody to prefer.
     locality: Option<Locality>,
@@ -73,13 +81,13 @@ pub struct Breaker {
 // === impl Cluster ===
 
 impl Cluster {
-    /// Compiles a cluster. `hash` was compiled from `config` before, since that can fail and this
-    /// cannot.
+    /// Compiles a cluster. `hash` and `transport` were compiled from `config` before, since that can
+    /// fail and this cannot.
     pub fn compile(
         name: &Name,
         config: &live::Cluster,
         fingerprint: u64,
-        hash: HashPolicy,
+        (hash, transport): (HashPolicy, Transport),
         members: Option<Members>,
         roster: &mut Roster,
         metrics: &Metrics,
@@ -103,7 +111,7 @@ impl Cluster {
             metrics: metrics.outlier(name.as_str(), Reason::ALL.map(Reason::as_str)),
         });
         let connect = config.connect_timeout.map_or(CONNECT_TIMEOUT, |span| span.0);
-        let peers = listed.iter().map(|m| peer(m.address, connect)).collect();
+        let peers = listed.iter().map(|m| transport.peer(m.address, connect)).collect();
         let breaker = Breaker::from(&config.circuit_breaker);
         let policy = config.load_balancing.policy;
         let balancer = |endpoints: Arc<[Endpoint]>| {
@@ -118,8 +126,9 @@ impl Cluster {
             metrics: metrics.cluster(name.as_str()),
             outlier,
             // No members and no answer yet are two things: the admin API tells them apart.
-            digest: xxh3_64(format!("{name} {config:?} {members:?}").as_bytes()),
+            digest: xxh3_64(format!("{name} {config:?} {members:?} {}", transport.key()).as_bytes()),
             breaker,
+            transport,
             balancer: balancer(endpoints.clone()),
             locality: config
                 .load_balancing
@@ -219,18 +228,4 @@ fn near(here: &live::Locality, endpoint: &Endpoint) -> bool {
     let live::Locality { datacenter, zone } = here;
     datacenter.as_ref().is_none_or(|own| *own == labels.datacenter)
         && zone.as_ref().is_none_or(|own| labels.meta.get("zone") == Some(own))
-}
-
-/// A peer with everything set that does not depend on the request.
-///
-/// Clusters with a common address share its connections, and a cluster that is renamed keeps them:
-/// all of them are HTTP/1.1 in clear. What will make two connections to one address differ beyond
-/// what Pingora compares itself (it knows of TLS names and certificates, not of the protocol
-/// spoken) belongs into `group_key`.
-fn peer(address: SocketAddr, connect: Duration) -> HttpPeer {
-    let mut peer = HttpPeer::new(address, false, String::new());
-    peer.options.connection_timeout = Some(connect);
-    peer.options.total_connection_timeout = Some(connect);
-    peer.options.idle_timeout = Some(POOL_IDLE);
-    peer
 }

@@ -75,7 +75,7 @@
 //! | edges | [`proxy`], [`admin`] | requests; operators |
 //! | change | [`control`], [`consul`], [`tls`], the sources in [`discovery`], [`outlier::service`], the probes in [`health`] | what moves the world |
 //! | compiled | [`snapshot`], [`cluster`] | what requests read |
-//! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], [`retry`], [`outlier`], [`priority`], the rules in [`discovery`] and [`health`] | pure |
+//! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], [`grpc`], [`retry`], [`outlier`], [`priority`], the rules in [`discovery`] and [`health`] | pure |
 //! | ground | [`config`], [`observe`], [`state_file`] | what operators write; what they see; what lasts |
 //!
 //! # The laws
@@ -108,6 +108,7 @@ pub mod control;
 pub mod discovery;
 pub mod endpoint;
 pub mod filter;
+pub mod grpc;
 pub mod health;
 pub mod observe;
 pub mod outlier;

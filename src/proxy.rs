@@ -3,8 +3,8 @@
 //! | phase | file | what happens |
 //! |---|---|---|
 //! | a connection opens | [`door`] | HTTP/1.1 or h2c; a header deadline; malformed requests counted |
-//! | it is a TLS one | `secure` | the handshake; who the client is |
 //! | HTTP/2 | `http2` | our own accept loop and sessions: deadlines, floods, memory |
+//! | it is a TLS one | `secure` | the handshake; who the client is |
 //! | either is one too many | `limits` | 503 and `retry-after`, before anything is spent on it |
 //! | `request_filter` | [`accept`] | snapshot, validity, route, filters, variant; redirects and fixed answers end here |
 //! | `upstream_peer`, `fail_to_connect` | [`connect`] | pick an endpoint; on failure another |
@@ -13,6 +13,7 @@
 //! | `upstream_request_filter` | [`forward`] | host, path, `x-forwarded-*`, header edits |
 //! | both of these | [`mirror`] | a copy for another cluster, if the route asks for it |
 //! | `response_filter`, body filter | [`respond`] | hop-by-hop out, header edits, the deadline |
+//! | these, the trailers, and `fail_to_proxy` | `grpc` | deadlines, outcomes and errors of gRPC calls; gRPC-Web |
 //! | `fail_to_proxy` | [`error`] | status and flag of what went wrong |
 //! | `logging` | [`finish`] | metrics, access log |
 //! | of each try | `outcome` | what became of it, for passive detection |
@@ -30,6 +31,7 @@ pub mod error;
 mod failover;
 pub mod finish;
 pub mod forward;
+mod grpc;
 mod hop;
 mod http2;
 mod limits;
@@ -43,14 +45,17 @@ mod secure;
 pub mod tap;
 mod variant;
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -202,6 +207,18 @@ impl ProxyHttp for Proxy {
         connect::failed(session, ctx, error)
     }
 
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _fd: RawFd,
+        digest: Option<&Digest>,
+        _ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        connect::connected(digest)
+    }
+
     async fn upstream_request_filter(
         &self,
         session: &mut Session,
@@ -246,6 +263,25 @@ impl ProxyHttp for Proxy {
         ctx: &mut RequestCtx,
     ) -> Result<Option<Duration>> {
         respond::body(session, end, ctx)
+    }
+
+    fn upstream_response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        grpc::trailers(trailers, ctx);
+        Ok(())
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        ctx: &mut RequestCtx,
+    ) -> Result<Option<Bytes>> {
+        grpc::trailers_as_body(trailers, ctx)
     }
 
     fn error_while_proxy(

@@ -4,7 +4,8 @@
 //! Another try is made only if all of this holds:
 //! 1. The route's [`Conditions`] list what went wrong, and it was not the last try.
 //! 2. Doing it twice is harmless: nothing was sent (the connection could not be opened), or the method
-//!    is idempotent (RFC 9110 9.2.2), or the operator has said that these requests may be repeated.
+//!    is idempotent (RFC 9110 9.2.2), or the operator has said that these requests may be repeated. To
+//!    name an outcome of gRPC calls is to say so: all calls are POSTs, and naming would else be idle.
 //! 3. It can be done: the client has seen nothing of an answer, and the body is still there. Pingora
 //!    keeps 64 KiB of it; of a larger one nothing can be sent again.
 //! 4. The pause fits in the time that is left. A request whose time would be over before it is tried
@@ -103,7 +104,8 @@ impl Retry {
 
     /// The pause before the next try. None: there is none. `dice` is even over 0 to 1.
     pub fn pause(&self, failure: Failure, so_far: &Progress, dice: f64) -> Option<Duration> {
-        let harmless = failure == Failure::Connect || so_far.idempotent || self.non_idempotent;
+        let named = matches!(failure, Failure::Connect | Failure::Grpc(_));
+        let harmless = named || so_far.idempotent || self.non_idempotent;
         let most = if failure == Failure::Connect { self.connects } else { self.attempts };
         let due = so_far.tries < most && self.on.cover(failure);
         if !(due && harmless && so_far.replayable) {

@@ -31,6 +31,7 @@ const LAYERS: &[&[&str]] = &[
         "balance",
         "filter",
         "endpoint",
+        "grpc",
         "health",
         "outlier",
         "priority",

@@ -255,7 +255,7 @@ impl Writer {
             warn!(fields = ?needs_upgrade, "these fields changed and wait for an upgrade or a restart");
         }
         let Pending { plan, access_log, cause, replies, .. } = pending;
-        let unchanged = self.serving.as_ref().is_some_and(|serving| serving.live == plan.live);
+        let unchanged = self.serving.as_ref().is_some_and(|serving| serving.same(&plan));
         if !unchanged {
             let stored = self.ledger.stored();
             self.ledger.watch(plan.live.splits.consul_kv.as_deref());

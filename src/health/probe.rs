@@ -21,12 +21,14 @@ use std::time::Duration;
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::TransportConnector;
 use pingora::connectors::http::Connector as HttpConnector;
+use pingora::protocols::tls::SslDigest;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType};
+use pingora::{Error, ErrorType, Result};
 use pingora_load_balancing::health_check::HealthCheck;
 use pingora_load_balancing::{Backend, Extensions};
 
-use crate::config::live;
+use crate::cluster::{Transport, peer};
+use crate::config::live::{self, Protocol};
 
 /// Who the probes say they are.
 pub const USER_AGENT: &str = "tidegate-health";
@@ -64,16 +66,28 @@ impl Default for Connectors {
     }
 }
 
-/// The probe that a config asks for.
-pub fn probe(check: &Arc<live::HealthCheck>, connectors: &Arc<Connectors>) -> Probe {
-    let connectors = connectors.clone();
+/// The probe that a config asks for, to be sent this way.
+pub fn probe(check: &Arc<live::HealthCheck>, way: &Transport, connectors: &Arc<Connectors>) -> Probe {
+    let (check, way, connectors) = (check.clone(), way.clone(), connectors.clone());
     if check.tcp.is_some() {
-        Arc::new(tcp::Tcp::new(check.clone(), connectors))
+        Arc::new(tcp::Tcp::new(check, way, connectors))
     } else if check.grpc.is_some() {
-        Arc::new(grpc::Grpc::new(check.clone(), connectors))
+        Arc::new(grpc::Grpc::new(check, way, connectors))
     } else {
-        Arc::new(http::Http::new(check.clone(), connectors))
+        Arc::new(http::Http::new(check, way, connectors))
     }
+}
+
+/// The way that probes go: that of the cluster's requests, as far as the check does not say otherwise.
+pub fn way(check: &live::HealthCheck, of_cluster: &Transport) -> Transport {
+    let said = check.http.as_ref().and_then(|http| http.protocol);
+    let protocol = match (&check.grpc, &check.tcp) {
+        (Some(_), _) => Protocol::Http2,
+        // Whatever is spoken is in the check.
+        (None, Some(_)) => Protocol::Http1,
+        (None, None) => said.unwrap_or(of_cluster.protocol()),
+    };
+    of_cluster.with(protocol, check.tls.unwrap_or(of_cluster.secure()))
 }
 
 /// The address that is probed, as Pingora wants it.
@@ -123,14 +137,28 @@ fn cause(error: &Error) -> String {
     }
 }
 
-/// A peer for this target, in clear.
-fn peer(target: &Backend, check: &live::HealthCheck) -> HttpPeer {
-    let mut peer = HttpPeer::new(SocketAddr::from(([0, 0, 0, 0], 1)), false, String::new());
-    peer._address = target.addr.clone();
+/// A peer for this target. `host`: who is asked for there, if not the address.
+fn peer(target: &Backend, check: &live::HealthCheck, way: &Transport, host: Option<&str>) -> HttpPeer {
+    // Always an IP address: see `target`.
+    let address = target.addr.as_inet().copied().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 1)));
+    let mut peer = way.peer(address, check.timeout.0);
+    if let Some(host) = host
+        && way.by_host()
+    {
+        way.name(&mut peer, host);
+    }
     peer.options.idle_timeout = Some(IDLE);
     // Who wants a new connection each time must not find one that another check has kept.
-    peer.group_key = u64::from(check.reuse_connection);
+    peer.group_key ^= u64::from(check.reuse_connection);
     peer
+}
+
+/// Refuses a connection that requests would not be sent on.
+fn usable(digest: Option<&SslDigest>) -> Result<()> {
+    match peer::refused(digest) {
+        None => Ok(()),
+        Some(why) => Err(failed(why)),
+    }
 }
 
 /// For whoever uses a probe as Pingora would; [`verdict`](crate::health::verdict) decides here.

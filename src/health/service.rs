@@ -41,6 +41,7 @@ use self::agenda::{Agenda, jittered};
 use self::board::Board;
 use self::rounds::Rounds;
 use self::targets::{Id, Target, Targets};
+use crate::cluster::Transport;
 use crate::config::value::Span;
 use crate::config::{Name, live};
 use crate::discovery::Stop;
@@ -115,7 +116,7 @@ impl Service {
     /// A service that follows `cell` and probes over the network.
     pub fn new(cell: Arc<Cell>, metrics: Arc<Metrics>, board: Arc<Board>, rng: fastrand::Rng) -> Self {
         let connectors = Arc::new(Connectors::default());
-        Self::with(cell, metrics, board, rng, move |check| probe::probe(check, &connectors))
+        Self::with(cell, metrics, board, rng, move |check, way| probe::probe(check, way, &connectors))
     }
 
     /// The same with probes of one's own.
@@ -124,7 +125,7 @@ impl Service {
         metrics: Arc<Metrics>,
         board: Arc<Board>,
         rng: fastrand::Rng,
-        make: impl Fn(&Arc<live::HealthCheck>) -> Probe + Send + 'static,
+        make: impl Fn(&Arc<live::HealthCheck>, &Transport) -> Probe + Send + 'static,
     ) -> Self {
         let targets = Targets::new(metrics, board.clone(), Box::new(make));
         let (agenda, lame, running) = (Agenda::default(), Agenda::default(), JoinSet::new());

@@ -46,6 +46,8 @@ pub struct Record<'a> {
     pub path: &'a [u8],
     pub protocol: &'a str,
     pub status: u16,
+    /// Of a gRPC call, as its number is written.
+    pub grpc_status: Option<&'static str>,
     pub flag: Option<Flag>,
     /// Empty where no route was found; so are cluster and variant where there is none.
     pub route: &'a str,

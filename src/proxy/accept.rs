@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Version, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
 use pingora_proxy::Session;
 use uuid::Uuid;
 
@@ -20,7 +21,7 @@ use crate::proxy::ctx::{InFlight, RequestCtx};
 use crate::proxy::error::{full, local};
 use crate::proxy::link::Link;
 use crate::proxy::respond::{edit, exchange};
-use crate::proxy::{Invalid, Proxy, authority, hop, http2, secure, tap, variant};
+use crate::proxy::{Invalid, Proxy, authority, grpc, hop, http2, secure, tap, variant};
 use crate::route::{RequestView, Router};
 use crate::snapshot::table::Forward;
 use crate::snapshot::{Action, Route};
@@ -65,6 +66,7 @@ impl Proxy {
             return refuse(session, ctx, 400, why).await;
         }
         name_request(session);
+        ctx.call = grpc::Call::of(session.req_header());
         let Some(route) = ctx.route.map(|index| &snapshot.table.routes[index]) else {
             ctx.flag = Some(Flag::NR);
             return local(session, 404, "no route").await.map(|()| true);
@@ -72,6 +74,7 @@ impl Proxy {
         match &route.action {
             Action::Forward(forward) => {
                 ctx.deadline = forward.timeout.map(|timeout| ctx.start + timeout);
+                grpc::begin(session.req_header(), forward, ctx);
                 if let Verdict::Answer(made) = filter(session, ctx, forward, route) {
                     return answer(session, ctx, *made).await;
                 }
@@ -227,7 +230,14 @@ pub(crate) async fn send(
         header.insert_header(header::CONTENT_LENGTH, body.len())?;
     }
     let silent = bodiless || body.is_empty() || session.req_header().method == http::Method::HEAD;
-    session.write_response_header(Box::new(header), silent).await?;
+    match &mut *session.downstream_session {
+        // Pingora's own way leaves the end of the stream to whoever ends the session well. After an
+        // error nobody does, and a gRPC status in a header that does not end the stream is none.
+        ServerSession::Custom(stream) if silent => {
+            stream.write_response_header(Box::new(header), true).await?;
+        }
+        _ => session.write_response_header(Box::new(header), silent).await?,
+    }
     if !silent {
         session.write_response_body(Some(body), true).await?;
     }

@@ -7,11 +7,15 @@
 
 use std::time::Duration;
 
+use pingora::http::RequestHeader;
+use pingora::protocols::Digest;
 use pingora::upstreams::peer::{HttpPeer, PeerOptions};
-use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_proxy::Session;
 
 use crate::balance::Choice;
+use crate::cluster::{Transport, peer};
+use crate::config::live::Protocol;
 use crate::endpoint::{self, Lease};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
@@ -24,6 +28,9 @@ use crate::snapshot::table::Forward;
 /// for the answer. For larger ones the time of the route counts from their end, as in Envoy:
 /// uploading may take longer. See [`limit`].
 const PROMPT_BODY: u64 = 64 * 1024;
+
+/// The error of a connection that opened and can't be used. It counts as one that did not open.
+const UNUSABLE: ErrorType = ErrorType::Custom("UnusableConnection");
 
 /// How often an endpoint is looked for that did not fill up meanwhile.
 const ROUNDS: usize = 8;
@@ -53,7 +60,11 @@ pub(crate) async fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<
     }
     let mut peer = Box::new(cluster.peer(choice.index).clone());
     if let Some(forward) = ctx.forward() {
-        limit(&mut peer.options, session, forward, left);
+        let callers = ctx.call.as_ref().and_then(|call| call.left(now));
+        limit(&mut peer.options, session, forward, (left, callers));
+        if cluster.transport.by_host() {
+            name(&mut peer, &cluster.transport, forward, &ctx.host);
+        }
     }
     let endpoint = &cluster.endpoints[choice.index];
     ctx.lease = Some(lease.unwrap_or_else(|| endpoint.state.lease()));
@@ -62,6 +73,45 @@ pub(crate) async fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<
     ctx.attempt_start = Some(now);
     ctx.stale_connection = false;
     Ok(peer)
+}
+
+/// Says for which name the endpoint is asked over TLS: that of the Host which it will see.
+fn name(peer: &mut HttpPeer, transport: &Transport, forward: &Forward, host: &str) {
+    let host = forward.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or(host);
+    // Without any, the peer has the name of the endpoint's address already.
+    if !host.is_empty() {
+        transport.name(peer, host);
+    }
+}
+
+/// Fits a request to the protocol that its connection turned out to speak.
+///
+/// Over TLS, Pingora falls back to HTTP/1.1 if the endpoint does not choose: where the config says
+/// HTTP/2, that is refused. And of a request that came over HTTP/2 it takes the scheme along, be it
+/// right or not, but for one that has a Host.
+pub(super) fn fit(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
+    let Some(cluster) = ctx.cluster() else { return Ok(()) };
+    if request.version != http::Version::HTTP_2 {
+        return match cluster.transport.protocol() {
+            Protocol::Http2 => Err(Error::explain(UNUSABLE, "the endpoint does not speak HTTP/2").into_up()),
+            Protocol::Http1 | Protocol::Auto => Ok(()),
+        };
+    }
+    if !request.headers.contains_key(http::header::HOST)
+        && let Some(authority) = request.uri.authority().map(|authority| authority.as_str().to_owned())
+    {
+        request.insert_header(http::header::HOST, authority)?;
+    }
+    Ok(())
+}
+
+/// A connection is there. It is refused if its certificate is not made out to the address that the
+/// endpoint was asked for under.
+pub(super) fn connected(digest: Option<&Digest>) -> Result<()> {
+    match peer::refused(digest.and_then(|digest| digest.ssl_digest.as_deref())) {
+        None => Ok(()),
+        Some(why) => Err(Error::explain(UNUSABLE, why).into_up()),
+    }
 }
 
 /// Picks for the first try.
@@ -109,16 +159,26 @@ pub(crate) fn broke(
         error.set_retry(true);
         return error;
     }
+    if *error.etype() == UNUSABLE {
+        return failed(session, ctx, error);
+    }
+    // What HTTP/2 says was not begun: REFUSED_STREAM, or a stream after the last one of a GOAWAY.
+    let unbegun = matches!(error.etype(), ErrorType::H2Error | ErrorType::H2Downgrade)
+        && matches!(error.retry, RetryType::Decided(true));
     // Always decided: `Error::retry` panics on an undecided one.
     error.set_retry(false);
     let by_endpoint = *error.esource() == ErrorSource::Upstream;
     let timed_out = matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
     let now = now();
-    if !by_endpoint && ctx.deadline.is_some_and(|deadline| now >= deadline) {
+    let over = ctx.deadline.is_some_and(|deadline| now >= deadline);
+    if over && (!by_endpoint || (timed_out && ctx.call.is_some())) {
         // The read that waits for the client to go gave up: see `tap`. It is the endpoint that is
-        // late.
+        // late. (A call has a deadline whoever of both is to speak.)
         ctx.flag = Some(Flag::UT);
-        outcome::failed(ctx, endpoint::Failure::Late);
+        match ctx.call.as_ref().and_then(|call| call.left(now)) {
+            Some(Duration::ZERO) => outcome::nothing(ctx),
+            _ => outcome::failed(ctx, endpoint::Failure::Late),
+        }
         error.as_up();
         return error;
     }
@@ -137,7 +197,7 @@ pub(crate) fn broke(
         }
         return error;
     }
-    let pooled = reused && session.response_written().is_none();
+    let pooled = (reused || unbegun) && session.response_written().is_none();
     match (late || timed_out, pooled) {
         (true, _) => outcome::failed(ctx, endpoint::Failure::Late),
         (false, true) => outcome::nothing(ctx),
@@ -146,7 +206,11 @@ pub(crate) fn broke(
     error.as_up();
     ctx.lease = None;
     ctx.stale_connection = reused;
-    let failure = if late || timed_out { Failure::Timeout } else { Failure::Reset };
+    let failure = match (late || timed_out, unbegun) {
+        (true, _) => Failure::Timeout,
+        (false, true) => Failure::Connect,
+        (false, false) => Failure::Reset,
+    };
     ctx.flag = Some(if failure == Failure::Timeout { Flag::UT } else { Flag::UC });
     // A time-out of the whole request leaves no time to try again; one of a stream that stands still
     // is none of a try.
@@ -161,12 +225,15 @@ pub(crate) fn uploaded(session: &mut Session, ctx: &mut RequestCtx) {
     if let Some(timeout) = timeout
         && !is_prompt(session)
     {
-        ctx.deadline = Some(now() + timeout);
+        let (now, callers) = (now(), ctx.call.as_ref());
+        let timeout = callers.and_then(|call| call.left(now)).map_or(timeout, |left| left.min(timeout));
+        ctx.deadline = Some(now + timeout);
     }
     retry::sent(session, ctx);
 }
 
-/// Sets the time-outs of a try. `left`: of the request's time.
+/// Sets the time-outs of a try. `left`: of the request's time; `callers`: of the time that a caller
+/// gives a gRPC call, however large it is.
 ///
 /// The time of a try is kept by the tap where there is one, until the answer's header. Over HTTP/2
 /// there is none, so there it bounds each pause of the answer's body too.
@@ -175,7 +242,12 @@ pub(crate) fn uploaded(session: &mut Session, ctx: &mut RequestCtx) {
 /// for a large body it is the time for the answer, from the end of the upload, and also how long a
 /// client may pause amid one. An endpoint that hangs does not read: then writing stops after the
 /// route's time, and reading after as much again.
-fn limit(options: &mut PeerOptions, session: &Session, forward: &Forward, left: Option<Duration>) {
+fn limit(
+    options: &mut PeerOptions,
+    session: &Session,
+    forward: &Forward,
+    (left, callers): (Option<Duration>, Option<Duration>),
+) {
     let idle = forward.idle_timeout;
     // An upgrade may become a tunnel, whose reads and writes time out by what is set here.
     let upgrade = session.as_http1().is_some_and(|http1| http1.is_upgrade_req());
@@ -185,8 +257,8 @@ fn limit(options: &mut PeerOptions, session: &Session, forward: &Forward, left: 
     let per_try = forward.retry.per_try;
     let untapped = per_try.filter(|_| session.as_http1().is_none());
     let read = shorter(if is_prompt(session) { left } else { timeout });
-    options.read_timeout = read.into_iter().chain(untapped).min();
-    options.write_timeout = shorter(timeout);
+    options.read_timeout = read.into_iter().chain(untapped).chain(callers).min();
+    options.write_timeout = shorter(timeout).into_iter().chain(callers).min();
     if let Some(most) = left.into_iter().chain(per_try).min() {
         let connect = options.connection_timeout.map_or(most, |connect| connect.min(most));
         options.connection_timeout = Some(connect);

@@ -13,7 +13,7 @@ use crate::filter::Memory;
 use crate::observe::Flag;
 use crate::proxy::limits::Place;
 use crate::proxy::link::Link;
-use crate::proxy::{mirror, retry};
+use crate::proxy::{grpc, mirror, retry};
 use crate::snapshot::table::Forward;
 use crate::snapshot::{Action, Route, Snapshot, Target};
 use crate::split::{Excluded, Reason, Variant};
@@ -43,6 +43,8 @@ pub struct RequestCtx {
     pub(crate) deadline: Option<Instant>,
     /// accept: the host that was routed on, lower-cased, without port.
     pub(crate) host: String,
+    /// accept: what is known of it as a gRPC call, if it is one.
+    pub(crate) call: Option<grpc::Call>,
     /// accept, respond: what filters remember.
     pub(crate) memory: Memory,
     /// connect, outcome: the endpoint in use, counted in its state.
@@ -102,6 +104,7 @@ impl RequestCtx {
             minted: None,
             deadline: None,
             host: String::new(),
+            call: None,
             memory: Memory::default(),
             lease: None,
             endpoint: None,

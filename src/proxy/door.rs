@@ -71,6 +71,11 @@ impl Door {
         Ok(&start == b"PRI")
     }
 
+    async fn serve_http2(&self, stream: Stream, link: Link, shutdown: &ShutdownWatch) {
+        let link = Arc::new(link);
+        http2::Server { http: &self.http, proxy: &self.proxy, link: &link, shutdown }.serve(stream).await;
+    }
+
     /// Serves an HTTP/1 connection, request by request.
     async fn serve_http1(&self, stream: Stream, link: Arc<Link>, shutdown: &ShutdownWatch) {
         let note = Arc::new(Note::new());
@@ -116,6 +121,7 @@ impl Door {
             path: b"",
             protocol: "HTTP/1.1",
             status,
+            grpc_status: None,
             flag: Some(flag),
             route: "",
             cluster: "",
@@ -156,23 +162,20 @@ impl ServerApp for Door {
             }
             return None;
         };
-        let (stream, is_http2) = match tls {
-            Some(tls) => self.secure(tls, stream, &mut link).await?,
-            None => match Self::speaks_http2(&mut stream).await {
-                Ok(is_http2) => (stream, is_http2),
-                Err(ending) => {
-                    self.refused(ending, &link);
-                    return None;
-                }
-            },
-        };
-        let link = Arc::new(link);
-        if is_http2 {
-            let server = http2::Server { http: &self.http, proxy: &self.proxy, link: &link, shutdown };
-            server.serve(stream).await;
+        if let Some(tls) = tls {
+            let (secured, http2) = self.secure(tls, stream, &mut link).await?;
+            if http2 {
+                self.serve_http2(secured, link, shutdown).await;
+            } else {
+                self.serve_http1(secured, Arc::new(link), shutdown).await;
+            }
             return None;
         }
-        self.serve_http1(stream, link, shutdown).await;
+        match Self::speaks_http2(&mut stream).await {
+            Ok(true) => self.serve_http2(stream, link, shutdown).await,
+            Ok(false) => self.serve_http1(stream, Arc::new(link), shutdown).await,
+            Err(ending) => self.refused(ending, &link),
+        }
         None
     }
 

@@ -9,6 +9,8 @@
 //! | endpoint closed or reset | 502 | UC |
 //! | client gone | 499 in the log, if no header was sent | DC |
 //! | client's body not valid, or not in time | 400, 408 | DPE |
+//!
+//! To a gRPC call it becomes an outcome of the call: see `grpc`.
 
 use bytes::Bytes;
 use http::{StatusCode, header};
@@ -19,6 +21,7 @@ use pingora_proxy::{FailToProxy, Session};
 use crate::observe::Flag;
 use crate::proxy::accept::send;
 use crate::proxy::ctx::RequestCtx;
+use crate::proxy::grpc;
 use crate::proxy::limits::RETRY_AFTER;
 
 /// What a client that went away is logged as; nginx's number.
@@ -38,9 +41,12 @@ pub(crate) async fn answer(session: &mut Session, error: &Error, ctx: &mut Reque
     }
     if session.response_written().is_none_or(is_interim) {
         session.set_keepalive(None);
-        ctx.status = Some(status);
+        // A call is told over an HTTP status of 200, which is then what was answered.
+        ctx.status = ctx.call.is_none().then_some(status);
         // A failure to write means that the client has gone; its request is logged all the same.
         let _ = write(session, status, reason(status, flag), flag == Some(Flag::UO)).await;
+    } else {
+        grpc::break_off(session, status, reason(status, flag), ctx).await;
     }
     FailToProxy { error_code: status, can_reuse_downstream: false }
 }
@@ -115,6 +121,9 @@ async fn write(session: &mut Session, status: u16, what: &'static str, overloade
 }
 
 async fn text(session: &mut Session, mut header: ResponseHeader, what: &'static str) -> Result<()> {
+    if grpc::refuse(session, &mut header, what).await? {
+        return Ok(());
+    }
     header.insert_header(header::CONTENT_TYPE, "text/plain; charset=utf-8")?;
     header.insert_header(header::CACHE_CONTROL, "no-store")?;
     send(session, header, Bytes::from(format!("{what}\n"))).await

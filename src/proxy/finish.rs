@@ -6,12 +6,13 @@ use http::{HeaderMap, HeaderName, Version, header};
 use pingora_proxy::Session;
 
 use crate::config::Name;
+use crate::grpc::Code;
 use crate::observe::Flag;
 use crate::observe::access::Record;
 use crate::proxy::Proxy;
 use crate::proxy::accept::REQUEST_ID;
 use crate::proxy::ctx::{RequestCtx, now};
-use crate::proxy::{failover, outcome, tap, variant};
+use crate::proxy::{failover, grpc, outcome, tap, variant};
 use crate::snapshot::Snapshot;
 
 impl Proxy {
@@ -27,13 +28,21 @@ impl Proxy {
         let Some(snapshot) = &ctx.snapshot else { return };
         let written = session.response_written().map(|header| header.status.as_u16());
         let status = ctx.status.or(written).unwrap_or(0);
-        count(ctx, snapshot, status, duration);
+        let code = grpc::code(session, status, ctx);
+        count(ctx, snapshot, (status, code), duration);
         if snapshot.access_log.enabled() {
-            self.log(session, ctx, snapshot, status, duration);
+            self.log(session, ctx, snapshot, (status, code), duration);
         }
     }
 
-    fn log(&self, session: &Session, ctx: &RequestCtx, snapshot: &Snapshot, status: u16, duration: f64) {
+    fn log(
+        &self,
+        session: &Session,
+        ctx: &RequestCtx,
+        snapshot: &Snapshot,
+        (status, code): (u16, Option<Code>),
+        duration: f64,
+    ) {
         let request = session.req_header();
         snapshot.access_log.write(&Record {
             time: date(duration),
@@ -44,6 +53,7 @@ impl Proxy {
             path: request.raw_path(),
             protocol: protocol(request.version),
             status,
+            grpc_status: code.map(Code::number),
             flag: ctx.flag,
             route: ctx.route().map_or("", |route| route.name.as_str()),
             cluster: ctx.cluster().map_or("", |cluster| Name::as_str(&cluster.name)),
@@ -63,7 +73,7 @@ impl Proxy {
 }
 
 /// Counts the request for its route, and its last try for its cluster.
-fn count(ctx: &RequestCtx, snapshot: &Snapshot, status: u16, duration: f64) {
+fn count(ctx: &RequestCtx, snapshot: &Snapshot, (status, code): (u16, Option<Code>), duration: f64) {
     let metrics = ctx.route().map_or(&snapshot.table.unrouted, |route| {
         let (own, spilled) = match ctx.variant {
             Some(assigned) => {
@@ -77,6 +87,9 @@ fn count(ctx: &RequestCtx, snapshot: &Snapshot, status: u16, duration: f64) {
     });
     failover::count(ctx, snapshot);
     metrics.record(ctx.listener(), status, duration, ctx.ttfb, ctx.flag);
+    if let Some(code) = code {
+        metrics.call(code as u8);
+    }
     if let Some(cluster) = ctx.cluster()
         && ctx.attempts > 1
     {

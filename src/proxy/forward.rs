@@ -9,7 +9,7 @@ use pingora::http::RequestHeader;
 use pingora::{ErrorType, OrErr, Result};
 
 use crate::proxy::ctx::RequestCtx;
-use crate::proxy::{mirror, variant};
+use crate::proxy::{connect, grpc, mirror, variant};
 
 /// Headers by which a client could pretend to be a proxy, or a copy.
 const PRETENSIONS: [&str; 8] = [
@@ -27,7 +27,9 @@ const PRETENSIONS: [&str; 8] = [
 const ATTEMPTS: &str = "x-tidegate-attempts";
 
 /// Turns the client's request into the endpoint's.
-pub(crate) fn request(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
+pub(crate) fn request(request: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<()> {
+    connect::fit(request, ctx)?;
+    grpc::request(request, ctx)?;
     let Some(forward) = ctx.forward() else { return Ok(()) };
     // One look at each name is cheaper than a look-up of each pretension.
     if request.headers.keys().any(|name| PRETENSIONS.contains(&name.as_str())) {

@@ -11,7 +11,7 @@ use crate::filter::{Exchange, Memory};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
 use crate::proxy::link::Link;
-use crate::proxy::{hop, outcome, retry, tap, variant};
+use crate::proxy::{grpc, hop, outcome, retry, tap, variant};
 use crate::snapshot::{Action, Route};
 
 /// A header that took more than this part of the time left is late. The body's read timeout is the
@@ -32,7 +32,8 @@ pub(crate) fn header(
     if status < 200 && status != 101 {
         return Ok(());
     }
-    outcome::answered(ctx, status);
+    let judged = grpc::header(response, ctx).unwrap_or(status);
+    outcome::answered(ctx, judged);
     if status != 101 {
         retry::answered(session, response, ctx)?;
     }
@@ -56,6 +57,7 @@ pub(crate) fn header(
         tap::cut_at(session, Some(deadline));
     }
     hop::response(response);
+    grpc::as_web(response, ctx);
     if session.req_header().version < Version::HTTP_11
         && response.remove_header(&header::TRANSFER_ENCODING).is_some()
     {

@@ -155,7 +155,10 @@ fn stop_clock(session: &Session, ctx: &mut RequestCtx) {
 /// The header of an answer came. An error: it is thrown away, for another try.
 pub(super) fn answered(session: &Session, response: &ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
     stop_clock(session, ctx);
-    let failure = Failure::Status(response.status.as_u16());
+    let failure = match ctx.call.as_ref().and_then(|call| call.code) {
+        Some(code) => Failure::Grpc(code),
+        None => Failure::Status(response.status.as_u16()),
+    };
     if !ctx.forward().is_some_and(|forward| forward.retry.on.cover(failure)) {
         return Ok(());
     }
@@ -187,7 +190,7 @@ pub(super) fn again(
     };
     let Some(pause) = retry.pause(failure, &so_far, fastrand::f64()) else { return false };
     ctx.tried.extend(ctx.endpoint);
-    ctx.tries.answered = matches!(failure, Failure::Status(_));
+    ctx.tries.answered = matches!(failure, Failure::Status(_) | Failure::Grpc(_));
     let before = (ctx.variant, ctx.cluster);
     let planned = plan(session, ctx, &snapshot, &retry, (failure, pause));
     if !planned {

@@ -49,7 +49,8 @@ impl Door {
         mut stream: Stream,
         link: &mut Link,
     ) -> Option<(Stream, bool)> {
-        match tls.opening(&mut stream).await {
+        let deadline = tls.deadline();
+        match tls.opening(&mut stream, deadline).await {
             Opening::Tls => {}
             Opening::Nothing => return None,
             Opening::PlainHttp => {
@@ -64,7 +65,7 @@ impl Door {
                 return None;
             }
         }
-        let secured = match tls.handshake(stream).await {
+        let secured = match tls.handshake(stream, deadline).await {
             Ok(secured) => secured,
             Err(told) => {
                 // It may have sent its request already, which must not reset what it was told.

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::balance::hash::HashPolicy;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Transport};
 use crate::config::live::{self, Live};
 use crate::config::{Name, Problem};
 use crate::endpoint::{Members, Roster};
@@ -55,6 +55,7 @@ struct PlannedCluster {
     discovered: bool,
     fingerprint: u64,
     hash: HashPolicy,
+    transport: Transport,
 }
 
 /// What makes one snapshot differ from the one before it.
@@ -83,16 +84,9 @@ impl Plan {
         let mut problems = Vec::new();
         let mut planned = Vec::with_capacity(clusters.len());
         for (name, cluster) in clusters {
-            match HashPolicy::new(&cluster.load_balancing.hash) {
-                Ok(hash) => {
-                    planned.push(PlannedCluster {
-                        name: name.clone(),
-                        discovered: cluster.r#static.is_none(),
-                        fingerprint: cluster.fingerprint(),
-                        hash,
-                    });
-                }
-                Err(why) => problems.push(Problem::new(format!("clusters.{name}.load_balancing.hash"), why)),
+            match PlannedCluster::new(name, cluster) {
+                Ok(cluster) => planned.push(cluster),
+                Err(more) => problems.extend(more),
             }
         }
         let rules: Vec<_> = routes
@@ -118,6 +112,12 @@ impl Plan {
         Ok(Self { table, clusters: planned.into(), splits, live })
     }
 
+    /// Whether this is the same config, and the files that it names hold the same.
+    pub fn same(&self, other: &Self) -> bool {
+        let keys = |plan: &Self| plan.clusters.iter().map(|c| c.transport.key()).collect::<Vec<_>>();
+        self.live == other.live && keys(self) == keys(other)
+    }
+
     /// Whether a cluster of this config asks this question.
     pub fn asks(&self, cluster: &Name, fingerprint: u64) -> bool {
         let found = self.clusters.binary_search_by(|planned| planned.name.cmp(cluster));
@@ -139,7 +139,7 @@ impl Plan {
         let mut hasher = Xxh3::new();
         hasher.update(&self.table.digest.to_le_bytes());
         let compile = |planned: &PlannedCluster| {
-            let PlannedCluster { name, fingerprint, hash, .. } = planned;
+            let PlannedCluster { name, fingerprint, hash, transport, .. } = planned;
             let members = members(name, *fingerprint);
             let config = &self.live.clusters[name];
             let kept = previous.cluster(name.as_str()).filter(|old| {
@@ -148,13 +148,14 @@ impl Plan {
                     (None, None) => true,
                     _ => false,
                 };
-                same && old.fingerprint == *fingerprint && old.config == *config
+                let way = old.transport.key() == transport.key();
+                same && way && old.fingerprint == *fingerprint && old.config == *config
             });
             let cluster = match kept {
                 Some(old) => old.clone(),
                 None => {
-                    let (hash, metrics) = (hash.clone(), &around.metrics);
-                    Arc::new(Cluster::compile(name, config, *fingerprint, hash, members, roster, metrics))
+                    let (how, metrics) = ((hash.clone(), transport.clone()), &around.metrics);
+                    Arc::new(Cluster::compile(name, config, *fingerprint, how, members, roster, metrics))
                 }
             };
             hasher.update(&cluster.digest.to_le_bytes());
@@ -191,6 +192,26 @@ impl Plan {
             Some(Serving::next(name, split.as_ref()?, standing(name), before(position, name)))
         });
         next.collect()
+    }
+}
+
+// === impl PlannedCluster ===
+
+impl PlannedCluster {
+    fn new(name: &Name, config: &live::Cluster) -> Result<Self, Vec<Problem>> {
+        let at = format!("clusters.{name}");
+        let hash = HashPolicy::new(&config.load_balancing.hash)
+            .map_err(|why| vec![Problem::new(format!("{at}.load_balancing.hash"), why)]);
+        match (hash, Transport::compile(config, &at)) {
+            (Ok(hash), Ok(transport)) => Ok(Self {
+                name: name.clone(),
+                discovered: config.r#static.is_none(),
+                fingerprint: config.fingerprint(),
+                hash,
+                transport,
+            }),
+            (hash, transport) => Err(hash.err().into_iter().chain(transport.err()).flatten().collect()),
+        }
     }
 }
 

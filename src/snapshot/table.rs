@@ -101,6 +101,8 @@ pub struct Forward {
     pub idle_timeout: Option<Duration>,
     /// When it is tried again.
     pub retry: Retry,
+    /// Whether calls of gRPC-Web are translated.
+    pub grpc_web: bool,
     /// Who gets copies of the requests.
     pub mirror: Option<Mirror>,
 }

@@ -11,7 +11,7 @@
 use openssl::ssl::{self, NameType, Ssl};
 use pingora::protocols::Stream;
 use pingora::protocols::tls::SslStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use crate::observe::metrics::Counter;
@@ -56,10 +56,15 @@ enum Failure {
 // === impl Terminator ===
 
 impl Terminator {
+    /// When a handshake that begins now must be over.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
+    }
+
     /// Looks at the first byte of a connection, and leaves it.
-    pub(crate) async fn opening(&self, stream: &mut Stream) -> Opening {
+    pub(crate) async fn opening(&self, stream: &mut Stream, deadline: Instant) -> Opening {
         let mut first = [0];
-        match timeout(self.timeout, stream.try_peek(&mut first)).await {
+        match timeout_at(deadline, stream.try_peek(&mut first)).await {
             Err(_) => {
                 self.metrics.timeout.inc();
                 Opening::Nothing
@@ -80,8 +85,12 @@ impl Terminator {
     ///
     /// It failed, which is counted. Where the client has been told why, as far as TLS has words for
     /// it, the connection is given back: it must be closed so that the words arrive.
-    pub(crate) async fn handshake(&self, mut stream: Stream) -> Result<Secured, Option<Stream>> {
-        let shaken = timeout(self.timeout, async {
+    pub(crate) async fn handshake(
+        &self,
+        mut stream: Stream,
+        deadline: Instant,
+    ) -> Result<Secured, Option<Stream>> {
+        let shaken = timeout_at(deadline, async {
             let front = self.front(&mut stream).await;
             let ssl = Ssl::new(&front).map_err(|_| (Failure::Other, None))?;
             let mut secured = SslStream::new(ssl, Wire(stream)).map_err(|_| (Failure::Other, None))?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::live::Protocol;
 use crate::config::value::Span;
 
 /// Probes that are sent to every endpoint. Exactly one of `http`, `tcp`, `grpc`.
@@ -40,6 +41,9 @@ pub struct HealthCheck {
     /// Whether the connection is kept for the next probe. (TCP probes always open a new one.)
     #[serde(default)]
     pub reuse_connection: bool,
+    /// Whether probes are sent over TLS, with the cluster's `tls`. Default: if the cluster has that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<bool>,
 }
 
 /// A request whose answer is looked at.
@@ -48,6 +52,9 @@ pub struct HealthCheck {
 pub struct HttpCheck {
     /// Path and query.
     pub path: String,
+    /// What is spoken. Default: the cluster's `protocol`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
     /// Default: the endpoint's address.
     pub host: Option<String>,
     /// GET, HEAD, OPTIONS, or whatever the endpoint takes without a body.
@@ -153,6 +160,7 @@ impl Default for HttpCheck {
     fn default() -> Self {
         Self {
             path: "/".into(),
+            protocol: None,
             host: None,
             method: "GET".into(),
             expect: vec![200],

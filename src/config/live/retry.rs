@@ -51,6 +51,17 @@ pub enum RetryOn {
     ServerError,
     /// An answer of 429.
     TooManyRequests,
+    /// A gRPC call that ended at once with CANCELLED. This and the next ones are looked for in answers
+    /// that are nothing but a status; they are repeated though calls are POSTs.
+    Cancelled,
+    /// A gRPC call that ended at once with DEADLINE_EXCEEDED.
+    DeadlineExceeded,
+    /// A gRPC call that ended at once with INTERNAL.
+    Internal,
+    /// A gRPC call that ended at once with RESOURCE_EXHAUSTED.
+    ResourceExhausted,
+    /// A gRPC call that ended at once with UNAVAILABLE.
+    Unavailable,
 }
 
 /// The pause before another try: random, between nothing and `base` doubled for each try before.

@@ -44,6 +44,9 @@ pub struct Route {
     pub rewrite: Option<Rewrite>,
     /// The Host that the endpoint sees instead of the client's.
     pub host: Option<String>,
+    /// Translates calls of gRPC-Web, as browsers make them, to gRPC. The cluster must speak HTTP/2.
+    #[serde(default)]
+    pub grpc_web: bool,
     /// Edits of what the endpoint is sent.
     #[serde(default)]
     pub request_headers: HeaderEdits,

@@ -8,7 +8,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method};
 
 use super::{exactly_one, within};
-use crate::config::live::{Cluster, HealthCheck, HttpCheck, TcpCheck};
+use crate::config::live::{Cluster, HealthCheck, HttpCheck, Protocol, TcpCheck};
 use crate::config::value::Span;
 use crate::config::{Name, Problem};
 
@@ -21,8 +21,23 @@ const MAX_SERVICE: usize = 1024;
 pub(super) fn check(clusters: &BTreeMap<Name, Cluster>, problems: &mut Vec<Problem>) {
     for (name, cluster) in clusters {
         if let Some(check) = &cluster.health_check {
-            one(&format!("clusters.{name}.health_check"), check, problems);
+            let path = format!("clusters.{name}.health_check");
+            one(&path, check, problems);
+            secure(&path, check, cluster, problems);
         }
+    }
+}
+
+/// How it is asked, if that is said.
+fn secure(path: &str, check: &HealthCheck, cluster: &Cluster, problems: &mut Vec<Problem>) {
+    if check.tls == Some(true) && cluster.tls.is_none() {
+        let problem = Problem::new(format!("{path}.tls"), "the cluster has no `tls` to send probes with");
+        problems.push(problem.hint("give the cluster `tls: {}`"));
+    }
+    let tls = check.tls.unwrap_or(cluster.tls.is_some());
+    if check.http.as_ref().is_some_and(|http| http.protocol == Some(Protocol::Auto)) && !tls {
+        let problem = Problem::new(format!("{path}.http.protocol"), "`auto` asks by ALPN, which needs TLS");
+        problems.push(problem.hint("give `http1` or `http2`"));
     }
 }
 

@@ -32,6 +32,9 @@ pub(super) fn check(live: &Live, problems: &mut Vec<Problem>) {
         }
         conditions(&format!("{path}.match"), &route.r#match, problems);
         forwarding(&path, route, problems);
+        if route.grpc_web {
+            super::upstream::grpc_web(&path, route, live, problems);
+        }
         if let Some(mirror) = &route.mirror {
             super::mirror::check(&format!("{path}.mirror"), mirror, live, problems);
         }
@@ -127,6 +130,7 @@ fn forwarding(path: &str, route: &Route, problems: &mut Vec<Problem>) {
         ("rewrite", route.rewrite.is_some()),
         ("host", route.host.is_some()),
         ("request_headers", route.request_headers != HeaderEdits::default()),
+        ("grpc_web", route.grpc_web),
         ("filters", !route.filters.is_empty()),
     ];
     for (key, _) in keys.into_iter().filter(|(_, given)| *given && !action.is_empty()) {

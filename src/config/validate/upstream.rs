@@ -1,7 +1,7 @@
 //! How endpoints are spoken to: keys that need each other.
 
 use crate::config::Problem;
-use crate::config::live::{Cluster, Protocol, UpstreamTls};
+use crate::config::live::{Cluster, Live, Protocol, Route, UpstreamTls};
 
 pub(super) fn check(path: &str, cluster: &Cluster, problems: &mut Vec<Problem>) {
     if cluster.protocol == Protocol::Auto && cluster.tls.is_none() {
@@ -11,6 +11,18 @@ pub(super) fn check(path: &str, cluster: &Cluster, problems: &mut Vec<Problem>) 
     }
     if let Some(tls) = &cluster.tls {
         self::tls(&format!("{path}.tls"), tls, problems);
+    }
+}
+
+/// A call that is translated to gRPC needs a cluster that can take it.
+pub(super) fn grpc_web(path: &str, route: &Route, live: &Live, problems: &mut Vec<Problem>) {
+    let variants = route.split.iter().flat_map(|split| split.variants.iter().map(|variant| &variant.cluster));
+    for name in route.cluster.iter().chain(variants) {
+        if live.clusters.get(name).is_some_and(|cluster| cluster.protocol == Protocol::Http1) {
+            let what = format!("`grpc_web` makes calls of gRPC, which cluster `{name}` cannot take");
+            let problem = Problem::new(format!("{path}.grpc_web"), what);
+            problems.push(problem.hint(format!("give `{name}` `protocol: http2`")));
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The gRPC probe: `grpc.health.v1.Health/Check` over HTTP/2 in clear, with prior knowledge.
+//! The gRPC probe: `grpc.health.v1.Health/Check` over HTTP/2; in clear, with prior knowledge.
 //!
 //! The two messages have one field each, so they are written and read by hand: a gRPC library would
 //! weigh more than the rest of the probes together. Only `SERVING` passes; a server that does not
@@ -18,7 +18,8 @@ use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::HealthCheck;
 
 use super::look::MOST;
-use super::{Connectors, failed, peer};
+use super::{Connectors, failed, peer, usable};
+use crate::cluster::Transport;
 use crate::config::live;
 
 const METHOD: &str = "/grpc.health.v1.Health/Check";
@@ -28,6 +29,7 @@ const METHOD: &str = "/grpc.health.v1.Health/Check";
 pub struct Grpc {
     check: Arc<live::HealthCheck>,
     service: String,
+    way: Transport,
     connectors: Arc<Connectors>,
 }
 
@@ -35,19 +37,19 @@ pub struct Grpc {
 
 impl Grpc {
     /// As `check.grpc` says.
-    pub fn new(check: Arc<live::HealthCheck>, connectors: Arc<Connectors>) -> Self {
+    pub fn new(check: Arc<live::HealthCheck>, way: Transport, connectors: Arc<Connectors>) -> Self {
         let service = check.grpc.clone().unwrap_or_default().service;
-        Self { service, check, connectors }
+        Self { service, check, way, connectors }
     }
 
     /// Asks once. The error says whether another connection may be tried.
     async fn ask(&self, target: &Backend) -> Result<(), (Box<Error>, bool)> {
-        let mut peer = peer(target, &self.check);
-        peer.options.set_http_version(2, 2);
+        let peer = peer(target, &self.check, &self.way, None);
         let (session, reused) = self.connectors.http.get_http_session(&peer).await.map_err(|e| (e, false))?;
         let HttpSession::H2(mut session) = session else {
             return Err((failed("it does not speak HTTP/2"), false));
         };
+        usable(session.digest().and_then(|d| d.ssl_digest.as_deref())).map_err(|e| (e, false))?;
         self.call(&mut session, target).await.map_err(|e| {
             let closed = matches!(
                 e.root_etype(),
@@ -63,7 +65,7 @@ impl Grpc {
     }
 
     async fn call(&self, session: &mut Http2Session, target: &Backend) -> Result<()> {
-        session.write_request_header(Box::new(request(target)?), false)?;
+        session.write_request_header(Box::new(request(target, self.way.secure())?), false)?;
         session.write_request_body(question(&self.service), true).await?;
         session.read_response_header().await?;
         let head = session.response_header().map(|header| (header.status, header.headers.clone()));
@@ -120,11 +122,12 @@ impl HealthCheck for Grpc {
     }
 }
 
-fn request(target: &Backend) -> Result<RequestHeader> {
+fn request(target: &Backend, secure: bool) -> Result<RequestHeader> {
     let mut request = RequestHeader::build("POST", METHOD.as_bytes(), None)?;
     // Written out, since Pingora would make the scheme `https` of a Host.
+    let scheme = if secure { "https" } else { "http" };
     let uri: Uri =
-        format!("http://{}{METHOD}", target.addr).parse().map_err(|_| failed("not an authority"))?;
+        format!("{scheme}://{}{METHOD}", target.addr).parse().map_err(|_| failed("not an authority"))?;
     request.set_uri(uri);
     request.insert_header(CONTENT_TYPE, "application/grpc")?;
     request.insert_header(TE, "trailers")?;

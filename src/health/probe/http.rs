@@ -1,4 +1,4 @@
-//! The HTTP probe: one request over HTTP/1.1, whose status and, if asked for, body must fit.
+//! The HTTP probe: one request, whose status and, if asked for, body must fit.
 //!
 //! Redirects are not followed: an endpoint that redirects its check has said 3xx, and `expect` can
 //! name that. A kept connection that turns out to be closed is no failure; the probe is sent once
@@ -15,14 +15,17 @@ use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::HealthCheck;
 
 use super::look::{Look, MOST};
-use super::{Connectors, failed, peer};
-use crate::config::live;
+use super::{Connectors, failed, peer, usable};
+use crate::cluster::Transport;
+use crate::cluster::peer::for_http2;
+use crate::config::live::{self, Protocol};
 
 /// A probe of one config, for any endpoint.
 #[derive(Debug)]
 pub struct Http {
     check: Arc<live::HealthCheck>,
     http: live::HttpCheck,
+    way: Transport,
     connectors: Arc<Connectors>,
 }
 
@@ -30,8 +33,8 @@ pub struct Http {
 
 impl Http {
     /// As `check.http` says.
-    pub fn new(check: Arc<live::HealthCheck>, connectors: Arc<Connectors>) -> Self {
-        Self { http: check.http.clone().unwrap_or_default(), check, connectors }
+    pub fn new(check: Arc<live::HealthCheck>, way: Transport, connectors: Arc<Connectors>) -> Self {
+        Self { http: check.http.clone().unwrap_or_default(), check, way, connectors }
     }
 
     fn request(&self, target: &Backend) -> Result<RequestHeader> {
@@ -53,10 +56,21 @@ impl Http {
 
     /// Asks once. The error says whether another connection may be tried.
     async fn ask(&self, target: &Backend) -> Result<(), (Box<Error>, bool)> {
-        let peer = peer(target, &self.check);
-        let request = self.request(target).map_err(|e| (e, false))?;
+        let peer = peer(target, &self.check, &self.way, self.http.host.as_deref());
+        let mut request = self.request(target).map_err(|e| (e, false))?;
         let (mut session, reused) =
             self.connectors.http.get_http_session(&peer).await.map_err(|e| (e, false))?;
+        usable(session.digest().and_then(|d| d.ssl_digest.as_deref())).map_err(|e| (e, false))?;
+        match &session {
+            HttpSession::H2(_) => {
+                for_http2(&mut request, self.way.secure())
+                    .ok_or_else(|| (failed("not an authority"), false))?;
+            }
+            _ if self.way.protocol() == Protocol::Http2 => {
+                return Err((failed("it does not speak HTTP/2"), false));
+            }
+            _ => {}
+        }
         answer(&mut session, request).await.map_err(|e| {
             let closed = matches!(
                 e.root_etype(),

@@ -9,7 +9,8 @@ use pingora_load_balancing::health_check::HealthCheck;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::look::Look;
-use super::{Connectors, failed, peer};
+use super::{Connectors, failed, peer, usable};
+use crate::cluster::Transport;
 use crate::config::live;
 
 /// A probe of one config, for any endpoint.
@@ -17,6 +18,7 @@ use crate::config::live;
 pub struct Tcp {
     check: Arc<live::HealthCheck>,
     tcp: live::TcpCheck,
+    way: Transport,
     connectors: Arc<Connectors>,
 }
 
@@ -24,15 +26,17 @@ pub struct Tcp {
 
 impl Tcp {
     /// As `check.tcp` says.
-    pub fn new(check: Arc<live::HealthCheck>, connectors: Arc<Connectors>) -> Self {
-        Self { tcp: check.tcp.clone().unwrap_or_default(), check, connectors }
+    pub fn new(check: Arc<live::HealthCheck>, way: Transport, connectors: Arc<Connectors>) -> Self {
+        Self { tcp: check.tcp.clone().unwrap_or_default(), check, way, connectors }
     }
 }
 
 #[async_trait]
 impl HealthCheck for Tcp {
     async fn check(&self, target: &Backend) -> Result<()> {
-        let mut stream = self.connectors.tcp.new_stream(&peer(target, &self.check)).await?;
+        let peer = peer(target, &self.check, &self.way, None);
+        let mut stream = self.connectors.tcp.new_stream(&peer).await?;
+        usable(stream.get_ssl_digest().as_deref())?;
         if let Some(text) = &self.tcp.send {
             stream.write_all(text.as_bytes()).await.or_err(ErrorType::WriteError, "while sending")?;
             stream.flush().await.or_err(ErrorType::WriteError, "while sending")?;

@@ -1,4 +1,4 @@
-//! What is probed: the endpoints of all clusters with a check, each (address, check) once.
+//! What is probed: the endpoints of all clusters with a check, each (address, check, way) once.
 //!
 //! Two clusters that look at one address in the same way share its probes, as the variants of a
 //! split often do; each has a [`State`] of its own, and all of them are told. A target that is
@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::board::Board;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Transport};
 use crate::config::{Name, live};
 use crate::endpoint::{Checked, State};
 use crate::health::probe::{self, Probe};
@@ -25,7 +25,7 @@ use crate::observe::metrics::{HealthMetrics, Metrics};
 pub(super) type Id = u64;
 
 /// Makes the probe of a config.
-pub(super) type Make = Box<dyn Fn(&Arc<live::HealthCheck>) -> Probe + Send>;
+pub(super) type Make = Box<dyn Fn(&Arc<live::HealthCheck>, &Transport) -> Probe + Send>;
 
 /// One address that is probed in one way.
 pub(super) struct Target {
@@ -52,7 +52,8 @@ pub(super) struct Targets {
     board: Arc<Board>,
     make: Make,
     followed: HashMap<Name, Followed>,
-    ids: HashMap<(SocketAddr, Arc<live::HealthCheck>), Id>,
+    /// By address, check, and what tells the way there from others.
+    ids: HashMap<(SocketAddr, Arc<live::HealthCheck>, u64), Id>,
     targets: HashMap<Id, Target>,
     last: Id,
 }
@@ -129,10 +130,11 @@ impl Targets {
     fn join(&mut self, cluster: &Cluster, check: &Arc<live::HealthCheck>, now: Instant, fresh: &mut Vec<Id>) {
         let metrics = self.metrics.health_checks(cluster.name.as_str());
         // One for all endpoints: it is told at each probe where to go.
-        let probe = (self.make)(check);
+        let way = probe::way(check, &cluster.transport);
+        let probe = (self.make)(check, &way);
         for endpoint in &*cluster.endpoints {
             let (address, state) = (endpoint.member.address, &endpoint.state);
-            let key = (address, check.clone());
+            let key = (address, check.clone(), way.key());
             let id = *self.ids.entry(key).or_insert_with(|| {
                 self.last += 1;
                 fresh.push(self.last);
@@ -182,13 +184,16 @@ impl Targets {
     /// is subscribed to ends.
     fn leave(&mut self, name: &Name, next: Option<&Followed>) {
         let Some(Followed { cluster, check: Some(check) }) = self.followed.remove(name) else { return };
-        let same_check = next.is_some_and(|next| next.check.as_ref() == Some(&check));
+        let way = probe::way(&check, &cluster.transport).key();
+        let same_check = next.is_some_and(|next| {
+            next.check.as_ref() == Some(&check) && probe::way(&check, &next.cluster.transport).key() == way
+        });
         let stays: HashSet<SocketAddr> = match next {
             Some(next) if same_check => next.cluster.endpoints.iter().map(|e| e.member.address).collect(),
             _ => HashSet::new(),
         };
         for endpoint in &*cluster.endpoints {
-            let key = (endpoint.member.address, check.clone());
+            let key = (endpoint.member.address, check.clone(), way);
             if stays.contains(&key.0) {
                 continue;
             }

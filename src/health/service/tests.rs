@@ -86,7 +86,7 @@ impl Bed {
         let (stop, stopped) = watch::channel(false);
         let fake = world.clone();
         let service =
-            Service::with(cell.clone(), metrics, board.clone(), fastrand::Rng::with_seed(7), move |_| {
+            Service::with(cell.clone(), metrics, board.clone(), fastrand::Rng::with_seed(7), move |_, _| {
                 Arc::new(Fake(fake.clone()))
             });
         let telling = started.clone();

@@ -41,6 +41,9 @@ pub fn write(out: &mut Vec<u8>, record: &Record<'_>) {
         key(out, "tls_version", |out| json::text(out, tls.version.as_bytes()));
         key(out, "sni", |out| json::text(out, tls.sni.as_bytes()));
     }
+    if let Some(status) = record.grpc_status {
+        key(out, "grpc_status", |out| out.extend_from_slice(status.as_bytes()));
+    }
     out.extend_from_slice(b"}\n");
 }
 

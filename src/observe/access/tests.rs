@@ -14,7 +14,7 @@ use crate::config::live;
 use crate::observe::Flag;
 
 const FIELDS: &str = "time listener client method host path protocol status flags route cluster variant endpoint \
-    attempts bytes_in bytes_out duration_ms ttfb_ms request_id user_agent generation";
+    attempts bytes_in bytes_out duration_ms ttfb_ms request_id user_agent generation grpc_status";
 
 fn record() -> Record<'static> {
     Record {
@@ -26,6 +26,7 @@ fn record() -> Record<'static> {
         path: b"/checkout?x=1",
         protocol: "HTTP/1.1",
         status: 200,
+        grpc_status: None,
         flag: None,
         route: "shop",
         cluster: "web",

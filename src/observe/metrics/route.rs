@@ -45,10 +45,16 @@ struct Cells {
     duration: Histogram,
     ttfb: Histogram,
     flags: Arc<Flags>,
+    /// Calls of gRPC by their outcome.
+    calls: [AtomicU64; CODES.len()],
 }
 
 /// By the order of [`Flag::ALL`].
 type Flags = [AtomicU64; Flag::ALL.len()];
+
+/// The outcomes of gRPC calls.
+const CODES: [&str; 17] =
+    ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"];
 
 const CLASSES: [&str; 6] = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -68,6 +74,13 @@ impl RouteMetrics {
         }
         if let Some(flag) = flag {
             self.0.flags[flag as usize].fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Counts one gRPC call by the number of its outcome.
+    pub fn call(&self, code: u8) {
+        if let Some(count) = self.0.calls.get(usize::from(code)) {
+            count.fetch_add(1, Relaxed);
         }
     }
 }
@@ -97,6 +110,7 @@ impl Routes {
             duration: Histogram::default(),
             ttfb: Histogram::default(),
             flags,
+            calls: array::from_fn(|_| AtomicU64::new(0)),
         }));
         series.cells.insert(key, handle.clone());
         handle
@@ -133,6 +147,7 @@ impl Routes {
             |cells| &cells.ttfb,
         );
         page.flags(text);
+        page.calls(text);
     }
 
     fn lock(&self) -> MutexGuard<'_, Series> {
@@ -179,6 +194,28 @@ impl Page {
             for (flag, count) in Flag::ALL.iter().zip(counts.iter()) {
                 let labels = labels([("route", &**route), ("flag", flag.as_str())]);
                 text.sample(NAME, "", &labels, count.load(Relaxed));
+            }
+        }
+    }
+
+    /// Routes that no call has come to are left out: few have any, and each would be 17 lines.
+    fn calls(&self, text: &mut Text) {
+        const NAME: &str = "tidegate_grpc_requests_total";
+        text.family(NAME, "gRPC calls by their outcome.", Kind::Counter);
+        for cells in &self.cells {
+            let [route, cluster, variant] = &cells.names;
+            let counts: Vec<_> = cells.calls.iter().map(|count| count.load(Relaxed)).collect();
+            if counts.iter().all(|count| *count == 0) {
+                continue;
+            }
+            for (code, count) in CODES.iter().zip(counts) {
+                let labels = labels([
+                    ("route", &**route),
+                    ("cluster", cluster),
+                    ("variant", variant),
+                    ("grpc_status", code),
+                ]);
+                text.sample(NAME, "", &labels, count);
             }
         }
     }

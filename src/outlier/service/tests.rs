@@ -84,7 +84,15 @@ fn compile(count: usize, config: &live::Cluster, roster: &mut Roster, metrics: &
     let members = Members::new((0..count).map(member));
     let hash = HashPolicy::new(&[]).unwrap();
     let name = "web".parse().unwrap();
-    Arc::new(Cluster::compile(&name, config, 0, hash, Some(members), roster, metrics))
+    Arc::new(Cluster::compile(
+        &name,
+        config,
+        0,
+        (hash, crate::cluster::Transport::CLEAR),
+        Some(members),
+        roster,
+        metrics,
+    ))
 }
 
 fn rules(rules: OutlierDetection) -> live::Cluster {

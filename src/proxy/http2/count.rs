@@ -103,7 +103,7 @@ pub(super) fn log(proxy: &Proxy, link: &Link, request: Option<&Request<RecvStrea
         ttfb_ms: None,
         request_id: b"",
         user_agent: b"",
-        generation: snapshot.generation,
         tls: link.tls_record(),
+        generation: snapshot.generation,
     });
 }

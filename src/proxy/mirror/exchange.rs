@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::HOST;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
@@ -12,6 +13,7 @@ use pingora::{Error, ErrorType, OkOrErr, Result};
 use tokio::time::timeout;
 use tracing::debug;
 
+use crate::cluster::peer::{for_http2, refused};
 use crate::cluster::{Cluster, POOL_IDLE};
 use crate::endpoint::Lease;
 use crate::observe::metrics::MirrorMetrics;
@@ -43,8 +45,8 @@ impl Exchange {
     pub(super) async fn run(self) {
         let Self { connections, cluster, endpoint, lease, head, body, limit, metrics, flight } = self;
         let start = now();
-        let peer = cluster.peer(endpoint);
-        let asked = timeout(limit, ask(connections.get(), peer, head, body, &lease, &cluster)).await;
+        let peer = peer(&cluster, endpoint, &head);
+        let asked = timeout(limit, ask(connections.get(), &peer, head, body, &lease, &cluster)).await;
         match asked {
             Ok(Ok(status)) => {
                 metrics.answered(status, now().saturating_duration_since(start).as_secs_f64());
@@ -60,11 +62,22 @@ impl Exchange {
     }
 }
 
+/// The endpoint's peer; over TLS, by the name that the copy asks for.
+fn peer(cluster: &Cluster, endpoint: usize, head: &RequestHeader) -> HttpPeer {
+    let mut peer = cluster.peer(endpoint).clone();
+    if cluster.transport.by_host()
+        && let Some(host) = head.headers.get(HOST).and_then(|host| host.to_str().ok())
+    {
+        cluster.transport.name(&mut peer, host);
+    }
+    peer
+}
+
 /// The status of the answer, once it is read.
 async fn ask(
     connector: &Connector,
     peer: &HttpPeer,
-    head: Box<RequestHeader>,
+    mut head: Box<RequestHeader>,
     body: Bytes,
     lease: &Lease,
     cluster: &Cluster,
@@ -74,6 +87,13 @@ async fn ask(
         lease.state().connect_failed();
         cluster.metrics.connect_failures.inc();
     })?;
+    let tls = session.digest().and_then(|digest| digest.ssl_digest.as_deref());
+    if let Some(why) = refused(tls) {
+        return Err(Error::explain(ErrorType::InvalidCert, why));
+    }
+    if matches!(session, HttpSession::H2(_)) {
+        for_http2(&mut head, cluster.transport.secure()).or_err(ErrorType::InvalidHTTPHeader, "no host")?;
+    }
     session.write_request_header(head).await?;
     if !body.is_empty() {
         session.write_request_body(body, true).await?;

@@ -111,6 +111,7 @@ fn forward(
                 timeout,
                 idle_timeout: limit(route.idle_timeout, IDLE_TIMEOUT),
                 retry: Retry::compile(route.retry.as_ref()),
+                grpc_web: route.grpc_web,
                 mirror,
             })
         }

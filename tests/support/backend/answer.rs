@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::{Request, Response, StatusCode};
 
 use super::{Fault, Shared};
@@ -56,7 +56,18 @@ pub(super) async fn answer(
         Fault::Hang => std::future::pending().await,
         Fault::None | Fault::CloseOnAccept | Fault::ResetOnAccept => {}
     }
-    by_path(request, &shared.name, peer).await
+    // Over HTTP/2, hyper would send the body of an answer to HEAD.
+    let bodiless = request.method() == "HEAD" && request.version() == hyper::Version::HTTP_2;
+    let answer = by_path(request, &shared.name, peer).await?;
+    if !bodiless {
+        return Ok(answer);
+    }
+    let length = answer.body().size_hint().exact();
+    let mut answer = answer.map(|_| Full::new(Bytes::new()).map_err(|never| match never {}).boxed_unsync());
+    if let Some(length) = length {
+        answer.headers_mut().insert("content-length", length.into());
+    }
+    Ok(answer)
 }
 
 async fn by_path(

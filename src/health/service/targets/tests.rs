@@ -72,7 +72,7 @@ proptest! {
     fn what_is_probed_is_what_is_asked(rounds in rounds()) {
         let mut compiler = Compiler::new();
         let (metrics, board) = (compiler.around.metrics.clone(), Arc::<Board>::default());
-        let mut targets = Targets::new(metrics, board, Box::new(|_| Arc::new(Never)));
+        let mut targets = Targets::new(metrics, board, Box::new(|_, _| Arc::new(Never)));
         let mut snapshot = Arc::new(compiler.empty());
         let now = Instant::now();
         for (drafts, verdicts) in rounds {
