@@ -314,6 +314,7 @@ pub fn log_line(out: &mut Vec<u8>) {
             user_agent: b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
             generation: 41,
             tls: None,
+            grpc_status: None,
         },
     );
 }
