@@ -314,6 +314,8 @@ pub fn log_line(out: &mut Vec<u8>) {
             request_id: b"6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
             user_agent: b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
             generation: 41,
+            tls: None,
+            grpc_status: None,
         },
     );
 }

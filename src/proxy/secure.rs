@@ -48,7 +48,8 @@ impl Door {
         mut stream: Stream,
         link: &mut Link,
     ) -> Option<(Stream, bool)> {
-        match tls.opening(&mut stream).await {
+        let deadline = tls.deadline();
+        match tls.opening(&mut stream, deadline).await {
             Opening::Tls => {}
             Opening::Nothing => return None,
             Opening::PlainHttp => {
@@ -63,7 +64,14 @@ impl Door {
                 return None;
             }
         }
-        let secured = tls.handshake(stream).await?;
+        let secured = match tls.handshake(stream, deadline).await {
+            Ok(secured) => secured,
+            Err(told) => {
+                // It may have sent its request already, which must not reset what it was told.
+                told.into_iter().for_each(linger::close);
+                return None;
+            }
+        };
         let (version, sni, identity) = (secured.version, secured.sni, secured.identity);
         link.secure = Some(Secure { version, sni, identity });
         Some((secured.stream, secured.http2))

@@ -128,8 +128,8 @@ pub(crate) fn bytes(key: &'static str, path: &Path) -> Result<Vec<u8>, Flaw> {
 
 /// Why a library call failed, in a few words.
 pub(crate) fn reason(error: &ErrorStack) -> &'static str {
-    let reasons = error.errors().iter().filter_map(|error| error.reason());
-    reasons.last().unwrap_or("the TLS library refuses it")
+    let mut reasons = error.errors().iter().filter_map(|error| error.reason());
+    reasons.next_back().unwrap_or("the TLS library refuses it")
 }
 
 /// The seconds since 1970.

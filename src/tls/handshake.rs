@@ -11,7 +11,7 @@
 use openssl::ssl::{self, NameType, Ssl};
 use pingora::protocols::Stream;
 use pingora::protocols::tls::SslStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use crate::observe::metrics::Counter;
@@ -56,10 +56,15 @@ enum Failure {
 // === impl Terminator ===
 
 impl Terminator {
+    /// When a handshake that begins now must be over.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
+    }
+
     /// Looks at the first byte of a connection, and leaves it.
-    pub(crate) async fn opening(&self, stream: &mut Stream) -> Opening {
+    pub(crate) async fn opening(&self, stream: &mut Stream, deadline: Instant) -> Opening {
         let mut first = [0];
-        match timeout(self.timeout, stream.try_peek(&mut first)).await {
+        match timeout_at(deadline, stream.try_peek(&mut first)).await {
             Err(_) => {
                 self.metrics.timeout.inc();
                 Opening::Nothing
@@ -74,26 +79,36 @@ impl Terminator {
         }
     }
 
-    /// Shakes hands. None: it failed, which is counted, and the client has been told why as far as
-    /// TLS has words for it.
-    pub(crate) async fn handshake(&self, mut stream: Stream) -> Option<Secured> {
-        let shaken = timeout(self.timeout, async {
+    /// Shakes hands.
+    ///
+    /// # Errors
+    ///
+    /// It failed, which is counted. Where the client has been told why, as far as TLS has words for
+    /// it, the connection is given back: it must be closed so that the words arrive.
+    pub(crate) async fn handshake(
+        &self,
+        mut stream: Stream,
+        deadline: Instant,
+    ) -> Result<Secured, Option<Stream>> {
+        let shaken = timeout_at(deadline, async {
             let front = self.front(&mut stream).await;
-            let ssl = Ssl::new(&front).map_err(|_| Failure::Other)?;
-            let mut secured = SslStream::new(ssl, Wire(stream)).map_err(|_| Failure::Other)?;
+            let ssl = Ssl::new(&front).map_err(|_| (Failure::Other, None))?;
+            let mut secured = SslStream::new(ssl, Wire(stream)).map_err(|_| (Failure::Other, None))?;
             match secured.accept().await {
                 Ok(()) => Ok(secured),
                 Err(error) => {
                     debug!(listener = %self.listener, %error, "no handshake");
-                    Err(failure(&error))
+                    // A stand-in, since the stream cannot be moved out.
+                    let nothing: Stream = Box::new(tokio::io::duplex(1).0);
+                    Err((failure(&error), Some(std::mem::replace(&mut secured.get_mut().0, nothing))))
                 }
             }
         });
-        match shaken.await.unwrap_or(Err(Failure::Timeout)) {
-            Ok(stream) => Some(self.shaken(stream)),
-            Err(failure) => {
+        match shaken.await.unwrap_or(Err((Failure::Timeout, None))) {
+            Ok(stream) => Ok(self.shaken(stream)),
+            Err((failure, stream)) => {
                 self.counter(failure).inc();
-                None
+                Err(stream)
             }
         }
     }

@@ -1,13 +1,13 @@
 //! Sees that certificate files changed, and has them read again.
 //!
-//! All files are looked at four times a second, through links, as `stat` shows them. That finds
+//! All files are looked at ten times a second, through links, as `stat` shows them. That finds
 //! every way in which they are replaced: written in place, renamed over, a link turned (certbot), a
 //! link above a link (Kubernetes), a file on a share that sends no events. Certificate and key are
 //! two files and never change at one moment, so files are read once they have been left alone from
 //! one look to the next; should that catch a new certificate beside an old key all the same, the set
-//! is refused, and the key's change brings the next try. A new certificate so serves within about
-//! half a second. The bad side: a few system calls a second for each file, whether they change or
-//! not.
+//! is refused, and the key's change brings the next try. So a new certificate serves within about a
+//! quarter of a second. The bad side: some system calls a second for each file, whether they change
+//! or not.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::tls::Terminator;
 use crate::tls::tickets::ROTATE;
 
 /// Between two looks.
-const LOOK: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What is known of the files of one terminator.
 struct Watched {

@@ -22,7 +22,7 @@ async fn start(
     Tidegate::new(&live).listener("clear").listener_key("http", &tls(&[server], &auth)).start().await
 }
 
-fn with<'a>(issued: &'a Issued) -> [&'a str; 4] {
+fn with(issued: &Issued) -> [&str; 4] {
     ["--cert", issued.cert.to_str().unwrap(), "--key", issued.key.to_str().unwrap()]
 }
 

@@ -45,7 +45,7 @@ fn load(addr: SocketAddr, ca: &Path, keep: bool, stop: &AtomicBool) -> (u64, Vec
             }
             Err(why) => failed.push(why),
         }
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(20));
     }
     (done, failed)
 }

@@ -20,7 +20,7 @@ async fn a_client_gets_the_certificate_for_its_name() {
         (Some("nowhere.test"), "first"),
         (None, "first"),
     ] {
-        let args = asked.map_or(vec!["-noservername"], |name| vec!["-servername", name]);
+        let args = asked.map_or_else(|| vec!["-noservername"], |name| vec!["-servername", name]);
         let seen = s_client(addr, &args).await;
         assert!(says(&seen, &format!("subject=CN = {served}")), "{asked:?}: {seen}");
     }

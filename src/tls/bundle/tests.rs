@@ -33,7 +33,7 @@ fn each_file_that_cannot_be_used_is_told_with_its_key() {
         (problem.key, problem.hint),
         ("key", "it is the key of a later certificate in that file; put that one first")
     );
-    let mixed = Certificate { key: two.key.clone(), ..one.clone() };
+    let mixed = Certificate { key: two.key, ..one.clone() };
     assert!(flaws(&mixed)[0].1.ends_with("one.pem"), "{:?}", flaws(&mixed));
     let swapped = Certificate { cert: one.key.clone(), key: one.cert.clone(), ocsp: Some("/nowhere".into()) };
     let keys: Vec<_> = flaws(&swapped).into_iter().map(|(key, _)| key).collect();
