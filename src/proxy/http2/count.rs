@@ -91,6 +91,7 @@ pub(super) fn log(proxy: &Proxy, link: &Link, request: Option<&Request<RecvStrea
         path: b"",
         protocol: "HTTP/2",
         status,
+        grpc_status: None,
         flag,
         route: "",
         cluster: "",
