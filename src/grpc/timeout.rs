@@ -34,7 +34,7 @@ pub fn write(time: Duration) -> String {
     let (micros, seconds) = (time.as_micros(), u128::from(time.as_secs()));
     let units = [(micros, 'u'), (time.as_millis(), 'm'), (seconds, 'S'), (seconds / 60, 'M')];
     let fit = units.into_iter().find(|(number, _)| *number < TOO_LARGE);
-    let (number, unit) = fit.unwrap_or(((seconds / 3600).min(TOO_LARGE - 1), 'H'));
+    let (number, unit) = fit.unwrap_or_else(|| ((seconds / 3600).min(TOO_LARGE - 1), 'H'));
     format!("{number}{unit}")
 }
 

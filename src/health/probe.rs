@@ -85,9 +85,9 @@ pub fn way(check: &live::HealthCheck, of_cluster: &Transport) -> Transport {
         (Some(_), _) => Protocol::Http2,
         // Whatever is spoken is in the check.
         (None, Some(_)) => Protocol::Http1,
-        (None, None) => said.unwrap_or(of_cluster.protocol()),
+        (None, None) => said.unwrap_or_else(|| of_cluster.protocol()),
     };
-    of_cluster.with(protocol, check.tls.unwrap_or(of_cluster.secure()))
+    of_cluster.with(protocol, check.tls.unwrap_or_else(|| of_cluster.secure()))
 }
 
 /// The address that is probed, as Pingora wants it.
@@ -140,7 +140,7 @@ fn cause(error: &Error) -> String {
 /// A peer for this target. `host`: who is asked for there, if not the address.
 fn peer(target: &Backend, check: &live::HealthCheck, way: &Transport, host: Option<&str>) -> HttpPeer {
     // Always an IP address: see `target`.
-    let address = target.addr.as_inet().copied().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 1)));
+    let address = target.addr.as_inet().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 1)));
     let mut peer = way.peer(address, check.timeout.0);
     if let Some(host) = host
         && way.by_host()

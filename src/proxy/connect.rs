@@ -5,7 +5,7 @@
 //! pool, the endpoint itself may be fine (it closed an idle connection while we wrote), so the same one
 //! may be used again if no other of the cluster is left.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pingora::http::RequestHeader;
 use pingora::protocols::Digest;
@@ -173,9 +173,7 @@ pub(crate) fn broke(
     if *error.etype() == UNUSABLE {
         return failed(session, ctx, error);
     }
-    // What HTTP/2 says was not begun: REFUSED_STREAM, or a stream after the last one of a GOAWAY.
-    let unbegun = matches!(error.etype(), ErrorType::H2Error | ErrorType::H2Downgrade)
-        && matches!(error.retry, RetryType::Decided(true));
+    let unbegun = unbegun(&error);
     // Always decided: `Error::retry` panics on an undecided one.
     error.set_retry(false);
     let by_endpoint = *error.esource() == ErrorSource::Upstream;
@@ -183,13 +181,7 @@ pub(crate) fn broke(
     let now = now();
     let over = ctx.deadline.is_some_and(|deadline| now >= deadline);
     if over && (!by_endpoint || (timed_out && ctx.call.is_some())) {
-        // The read that waits for the client to go gave up: see `tap`. It is the endpoint that is
-        // late. (A call has a deadline whoever of both is to speak.)
-        ctx.flag = Some(Flag::UT);
-        match ctx.call.as_ref().and_then(|call| call.left(now)) {
-            Some(Duration::ZERO) => outcome::nothing(ctx),
-            _ => outcome::failed(ctx, endpoint::Failure::Late),
-        }
+        expired(ctx, now);
         error.as_up();
         return error;
     }
@@ -208,30 +200,53 @@ pub(crate) fn broke(
         }
         return error;
     }
-    let pooled = (reused || unbegun) && session.response_written().is_none();
-    match (late || timed_out, pooled) {
-        (true, _) => outcome::failed(ctx, endpoint::Failure::Late),
-        (false, true) => outcome::nothing(ctx),
-        (false, false) => outcome::failed(ctx, endpoint::Failure::Broken),
-    }
-    error.as_up();
-    ctx.lease = None;
-    ctx.stale_connection = reused;
     let failure = match (late || timed_out, unbegun) {
         (true, _) => Failure::Timeout,
         (false, true) => Failure::Connect,
         (false, false) => Failure::Reset,
     };
-    ctx.flag = Some(match (failure, error.etype()) {
-        (Failure::Timeout, _) => Flag::UT,
-        (_, ErrorType::InvalidHTTPHeader) => Flag::UPE,
-        _ => Flag::UC,
-    });
+    give_up(session, ctx, failure, reused);
+    if *error.etype() == ErrorType::InvalidHTTPHeader && failure == Failure::Reset {
+        ctx.flag = Some(Flag::UPE);
+    }
+    error.as_up();
     // A time-out of the whole request leaves no time to try again; one of a stream that stands still
     // is none of a try.
     let again = (late || !timed_out) && retry::again(session, ctx, failure, None);
     error.set_retry(again);
     error
+}
+
+/// What HTTP/2 says was not begun: REFUSED_STREAM, or a stream after the last one of a GOAWAY.
+fn unbegun(error: &Error) -> bool {
+    matches!(error.etype(), ErrorType::H2Error | ErrorType::H2Downgrade)
+        && matches!(error.retry, RetryType::Decided(true))
+}
+
+/// A try is over by the endpoint's doing.
+fn give_up(session: &Session, ctx: &mut RequestCtx, failure: Failure, reused: bool) {
+    let pooled = reused && session.response_written().is_none();
+    match failure {
+        Failure::Timeout => outcome::failed(ctx, endpoint::Failure::Late),
+        Failure::Reset if !pooled => outcome::failed(ctx, endpoint::Failure::Broken),
+        _ => outcome::nothing(ctx),
+    }
+    ctx.lease = None;
+    ctx.stale_connection = reused;
+    ctx.flag = Some(if failure == Failure::Timeout { Flag::UT } else { Flag::UC });
+}
+
+/// The request's time is up, and it is the endpoint that is late. Not by its own fault if the time was
+/// the caller's.
+///
+/// It may show by the read that waits for the client to go: see `tap`. And a call has a deadline
+/// whoever of both was to speak.
+fn expired(ctx: &mut RequestCtx, now: Instant) {
+    ctx.flag = Some(Flag::UT);
+    match ctx.call.as_ref().and_then(|call| call.left(now)) {
+        Some(Duration::ZERO) => outcome::nothing(ctx),
+        _ => outcome::failed(ctx, endpoint::Failure::Late),
+    }
 }
 
 /// The body has been read whole. If it was a large one, the time for the answer begins now.

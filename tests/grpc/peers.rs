@@ -17,7 +17,7 @@ const PYTHON: &str = "/usr/bin/python3";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether grpcio is installed; skips, or fails, as `support::peers` does.
-pub fn grpcio() -> bool {
+pub(crate) fn grpcio() -> bool {
     let asked = std::process::Command::new(PYTHON).args(["-c", "import grpc"]).stderr(Stdio::null()).status();
     let found = asked.is_ok_and(|status| status.success());
     if !found {
@@ -29,22 +29,22 @@ pub fn grpcio() -> bool {
 }
 
 /// A server that ends with the test.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 impl Server {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(&[]).await
     }
 
     /// On a port of its own choice.
-    pub async fn on(port: u16) -> Self {
+    pub(crate) async fn on(port: u16) -> Self {
         Self::with(&[&port.to_string()]).await
     }
 
-    pub async fn secure(files: &Issued) -> Self {
+    pub(crate) async fn secure(files: &Issued) -> Self {
         let path = |path: &Path| path.to_str().unwrap().to_owned();
         Self::with(&["0", &path(&files.key), &path(&files.cert)]).await
     }
@@ -62,17 +62,17 @@ impl Server {
         Self { child, port: port.parse().unwrap() }
     }
 
-    pub async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
 
     /// What it has seen.
-    pub async fn seen(&self) -> Value {
+    pub(crate) async fn seen(&self) -> Value {
         ask(&format!("127.0.0.1:{}", self.port), &["seen"]).await
     }
 
     /// Waits until what it has seen is right.
-    pub async fn sees(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn sees(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..100 {
             let seen = self.seen().await;
             if holds(&seen) {
@@ -85,7 +85,7 @@ impl Server {
 }
 
 /// Runs a scenario of the client to its end.
-pub async fn ask(target: &str, args: &[&str]) -> Value {
+pub(crate) async fn ask(target: &str, args: &[&str]) -> Value {
     let output = Command::new(PYTHON).arg("tests/grpc/client.py").arg(target).args(args).output();
     let output = timeout(PATIENCE, output).await.unwrap().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
@@ -94,18 +94,18 @@ pub async fn ask(target: &str, args: &[&str]) -> Value {
 }
 
 /// The same through Tidegate.
-pub async fn call(tidegate: &TidegateProcess, args: &[&str]) -> Value {
+pub(crate) async fn call(tidegate: &TidegateProcess, args: &[&str]) -> Value {
     ask(&tidegate.addr("http").to_string(), args).await
 }
 
 /// A client that is still at work.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Running {
-    pub fn start(tidegate: &TidegateProcess, args: &[&str]) -> Self {
+    pub(crate) fn start(tidegate: &TidegateProcess, args: &[&str]) -> Self {
         let mut child = Command::new(PYTHON)
             .args(["tests/grpc/client.py", &tidegate.addr("http").to_string()])
             .args(args)
@@ -117,12 +117,12 @@ impl Running {
         Self { child, lines }
     }
 
-    pub async fn line(&mut self) -> String {
+    pub(crate) async fn line(&mut self) -> String {
         timeout(PATIENCE, self.lines.next_line()).await.unwrap().unwrap().unwrap()
     }
 
     /// Its last line.
-    pub async fn result(mut self) -> Value {
+    pub(crate) async fn result(mut self) -> Value {
         let mut last = String::new();
         while let Some(line) = timeout(PATIENCE, self.lines.next_line()).await.unwrap().unwrap() {
             last = line;

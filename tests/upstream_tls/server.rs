@@ -19,19 +19,19 @@ use tokio::net::TcpListener;
 use crate::support::{Authority, Issued};
 
 /// What it is told, one call each.
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     acceptor: openssl::ssl::SslAcceptorBuilder,
 }
 
 /// It runs until it is dropped.
-pub struct Running {
-    pub addr: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) addr: SocketAddr,
     connections: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Endpoint {
-    pub fn new(files: &Issued) -> Self {
+    pub(crate) fn new(files: &Issued) -> Self {
         let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
         acceptor.set_certificate_chain_file(&files.cert).unwrap();
         acceptor.set_private_key_file(&files.key, SslFiletype::PEM).unwrap();
@@ -39,7 +39,7 @@ impl Endpoint {
     }
 
     /// As `b"\x02h2\x08http/1.1"`, in the order of preference. Otherwise no ALPN at all.
-    pub fn alpn(mut self, offered: &'static [u8]) -> Self {
+    pub(crate) fn alpn(mut self, offered: &'static [u8]) -> Self {
         self.acceptor.set_alpn_select_callback(|_, client| {
             select_next_proto(offered, client).ok_or(AlpnError::ALERT_FATAL)
         });
@@ -47,17 +47,17 @@ impl Endpoint {
     }
 
     /// Asks for a certificate of this authority.
-    pub fn clients(mut self, of: &Authority) -> Self {
+    pub(crate) fn clients(mut self, of: &Authority) -> Self {
         self.acceptor.set_ca_file(of.ca()).unwrap();
         self.acceptor.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
         self
     }
 
-    pub async fn start(self) -> Running {
+    pub(crate) async fn start(self) -> Running {
         self.start_on(([127, 0, 0, 1], 0).into()).await
     }
 
-    pub async fn start_on(self, address: SocketAddr) -> Running {
+    pub(crate) async fn start_on(self, address: SocketAddr) -> Running {
         let listener = TcpListener::bind(address).await.unwrap();
         let (addr, connections) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
         let (acceptor, counter) = (self.acceptor.build(), connections.clone());
@@ -74,7 +74,7 @@ impl Endpoint {
 
 impl Running {
     /// Handshakes that went well.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Relaxed)
     }
 }

@@ -34,7 +34,7 @@ fn secure(path: &str, check: &HealthCheck, cluster: &Cluster, problems: &mut Vec
         let problem = Problem::new(format!("{path}.tls"), "the cluster has no `tls` to send probes with");
         problems.push(problem.hint("give the cluster `tls: {}`"));
     }
-    let tls = check.tls.unwrap_or(cluster.tls.is_some());
+    let tls = check.tls.unwrap_or_else(|| cluster.tls.is_some());
     if check.http.as_ref().is_some_and(|http| http.protocol == Some(Protocol::Auto)) && !tls {
         let problem = Problem::new(format!("{path}.http.protocol"), "`auto` asks by ALPN, which needs TLS");
         problems.push(problem.hint("give `http1` or `http2`"));
