@@ -55,10 +55,7 @@ fn name(name: &str) -> Result<Step, Unreadable> {
 fn a_name_is_found_among_others() {
     let grease = extension(0x1a1a, &[0]);
     let alpn = extension(16, &vector(b"\x02h2"));
-    assert_eq!(
-        one(&[grease.clone(), alpn.clone(), server_name("A.Example.com.")].concat()),
-        name("a.example.com")
-    );
+    assert_eq!(one(&[grease, alpn.clone(), server_name("A.Example.com.")].concat()), name("a.example.com"));
     assert_eq!(one(&[server_name("b"), extension(0xfafa, &[]), alpn.clone()].concat()), name("b"));
     assert_eq!(one(&alpn), Ok(Step::Name(None)));
     assert_eq!(one(&[]), Ok(Step::Name(None)));

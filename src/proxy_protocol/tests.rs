@@ -147,9 +147,9 @@ fn two_families_are_written_as_one() {
 fn any_header() -> impl Strategy<Value = Header> {
     let address = |wide: bool| {
         let ip = if wide {
-            any::<[u8; 16]>().prop_map(|octets| std::net::IpAddr::from(octets)).boxed()
+            any::<[u8; 16]>().prop_map(std::net::IpAddr::from).boxed()
         } else {
-            any::<[u8; 4]>().prop_map(|octets| std::net::IpAddr::from(octets)).boxed()
+            any::<[u8; 4]>().prop_map(std::net::IpAddr::from).boxed()
         };
         (ip, any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip.to_canonical(), port))
     };

@@ -64,7 +64,7 @@ pub(super) async fn find<'a>(
 
 fn by_name(names: &Names, name: Option<&str>) -> Result<usize, Astray> {
     let found = name.and_then(|name| names.find(name)).or(names.other);
-    found.ok_or(if name.is_some() { Astray::UnknownName } else { Astray::NoName })
+    found.ok_or_else(|| if name.is_some() { Astray::UnknownName } else { Astray::NoName })
 }
 
 /// Reads the ClientHello; everything that was read is in `read`.
