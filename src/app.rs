@@ -63,9 +63,10 @@ use self::lifecycle::Lifecycle;
 use self::service::Control;
 
 /// The buffers of a connection below what speaks on it, in bytes. Who speaks HTTP/1.1, HTTP/2 or TLS
-/// has buffers of its own and reads past a smaller one; Pingora's default of 64 KiB is allocated for
-/// each connection, idle or not. Enough to look at HTTP/2's preface without taking it.
-const READ_BUFFER: usize = 64;
+/// has buffers of its own; Pingora's default of 64 KiB is allocated for each connection, idle or
+/// not. None for reading: it would cut what came in one packet in two, so that a chunk that is not
+/// valid would be seen after the head that came with it.
+const READ_BUFFER: usize = 0;
 
 /// A header and a small body leave in one packet.
 const WRITE_BUFFER: usize = 1460;

@@ -2,7 +2,9 @@
 //!
 //! | phase | file | what happens |
 //! |---|---|---|
-//! | a connection opens | [`door`] | HTTP/1.1 or h2c; a header deadline; malformed requests counted |
+//! | a connection opens | [`door`] | HTTP/1.1 or h2c |
+//! | an HTTP/1 request comes in | [`http1`] | where it ends, whether it is one, all deadlines of the client's |
+//! | meanwhile | [`tap`] | what the phases and the connection below tell each other |
 //! | HTTP/2 | `http2` | our own accept loop and sessions: deadlines, floods, memory |
 //! | it is a TLS one | `secure` | the handshake; who the client is |
 //! | either is one too many | `limits` | 503 and `retry-after`, before anything is spent on it |
@@ -34,10 +36,12 @@ pub mod finish;
 pub mod forward;
 mod grpc;
 mod hop;
+pub(crate) mod http1;
 mod http2;
 mod limits;
 mod linger;
 pub(crate) mod link;
+mod lost;
 mod mirror;
 mod outcome;
 pub mod respond;
@@ -98,20 +102,40 @@ pub struct Listener {
     pub(crate) tls: Option<Arc<Terminator>>,
     /// Requests that were refused before routing, by reason.
     pub(crate) invalid: Invalid,
+    /// Connections that ended since the client was too slow.
+    pub(crate) late: Late,
+}
+
+/// Counters of deadlines that passed, named as the keys of their limits.
+#[derive(Debug)]
+pub(crate) struct Late {
+    pub(crate) idle: Counter,
+    pub(crate) header: Counter,
+    pub(crate) body: Counter,
+    pub(crate) rate: Counter,
+    pub(crate) write: Counter,
 }
 
 /// Counters of requests that are not valid.
 #[derive(Debug)]
 pub(crate) struct Invalid {
-    /// The parser refused the header: 400.
+    /// A line that is none, or holds what it must not: 400.
     pub(crate) malformed: Counter,
     /// Host missing, repeated or not a host: 400.
     pub(crate) host: Counter,
     /// A target that is not a path: 400.
     pub(crate) target: Counter,
-    /// CONNECT: 405.
+    /// CONNECT, TRACE: 405; too long: 501; none: 400.
     pub(crate) method: Counter,
-    /// The header was not whole in time.
+    /// Neither HTTP/1.1 nor HTTP/1.0: 505.
+    pub(crate) version: Counter,
+    /// Where the body ends can't be known for certain: 400, 501.
+    pub(crate) framing: Counter,
+    /// More header than is taken: 414, 431.
+    pub(crate) large: Counter,
+    /// A body that breaks its framing: 400.
+    pub(crate) body: Counter,
+    /// Header or body were not there in time: 408.
     pub(crate) timeout: Counter,
 }
 
@@ -134,7 +158,19 @@ impl Listener {
             host: reason("host"),
             target: reason("target"),
             method: reason("method"),
+            version: reason("version"),
+            framing: reason("framing"),
+            large: reason("large"),
+            body: reason("body"),
             timeout: reason("timeout"),
+        };
+        let late = |limit| metrics.late(&name, limit);
+        let late = Late {
+            idle: late("idle_timeout"),
+            header: late("header_timeout"),
+            body: late("body_timeout"),
+            rate: late("min_body_rate"),
+            write: late("write_timeout"),
         };
         Self {
             in_flight: metrics.in_flight(&name),
@@ -142,6 +178,7 @@ impl Listener {
             bounds,
             http2: http2::Counters::new(&name, metrics),
             invalid,
+            late,
             address: config.address,
             allow_trace: config.allow_trace,
             tls,

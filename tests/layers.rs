@@ -208,5 +208,5 @@ fn one_writer_and_one_load() {
     };
     assert_eq!(callers("cell.publish("), ["control::writer"]);
     let of_requests: Vec<_> = callers("cell.load()").into_iter().filter(|m| m.starts_with("proxy")).collect();
-    assert_eq!(of_requests, ["proxy::accept", "proxy::door"], "door: for requests that never reach accept");
+    assert_eq!(of_requests, ["proxy::accept", "proxy::lost"], "lost: requests that never reach accept");
 }

@@ -1,15 +1,5 @@
 //! Requests that are not valid HTTP, byte by byte: what the client gets, that the endpoint sees
 //! nothing, that somebody counts it, and that the process goes on.
-//!
-//! What Pingora lets pass, and is harmless as it stands (a later issue may refuse it):
-//!
-//! | sent | what happens |
-//! |---|---|
-//! | lines that end in LF alone | read as if in CRLF; the endpoint gets CRLF |
-//! | `content-length` beside `transfer-encoding: chunked` | the length is dropped, chunks count, the connection closes (RFC 9112 6.3) |
-//! | two equal lengths, or a list of equal ones (`5, 5`) | one length |
-//! | a blank or a control character in the request line's target | percent-encoded |
-//! | a chunk extension with a bare LF in it | the chunk is read; extensions are not passed on, so the endpoint cannot differ |
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;

@@ -66,6 +66,39 @@ pub struct Record<'a> {
     pub tls: Option<TlsRecord<'a>>,
 }
 
+// === impl Record ===
+
+impl<'a> Record<'a> {
+    /// With nothing in it yet.
+    pub fn new(time: SystemTime, listener: &'a str, generation: u64) -> Self {
+        Self {
+            time,
+            listener,
+            client: None,
+            method: "",
+            host: b"",
+            path: b"",
+            protocol: "",
+            status: 0,
+            grpc_status: None,
+            flag: None,
+            route: "",
+            cluster: "",
+            variant: "",
+            endpoint: None,
+            attempts: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            duration_ms: 0.0,
+            ttfb_ms: None,
+            request_id: b"",
+            user_agent: b"",
+            generation,
+            tls: None,
+        }
+    }
+}
+
 /// How the client's connection is secured.
 #[derive(Clone, Copy, Debug)]
 pub struct TlsRecord<'a> {

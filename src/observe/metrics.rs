@@ -66,6 +66,7 @@ pub struct Metrics {
     reloads: Family,
     invalid: Family,
     turned_away: Family,
+    late: Family,
     http2_ended: Family,
     retries: Family,
     panic: Family,
@@ -134,6 +135,11 @@ impl Metrics {
             turned_away: Family::new(
                 "tidegate_listener_rejected_total",
                 "Connections and requests answered 503 because their listener was full, by the limit.",
+                &["listener", "limit"],
+            ),
+            late: Family::new(
+                "tidegate_listener_timeouts_total",
+                "Connections ended because the client was too slow, by the limit.",
                 &["listener", "limit"],
             ),
             http2_ended: Family::new(
@@ -219,6 +225,12 @@ impl Metrics {
         self.turned_away.counter(&[listener, limit])
     }
 
+    /// Connections that a listener ends since the client is too slow. `limit` is the key of the
+    /// config.
+    pub fn late(&self, listener: &str, limit: &'static str) -> Counter {
+        self.late.counter(&[listener, limit])
+    }
+
     /// HTTP/2 streams and connections of a listener that are ended for what the client does. `reason`
     /// is a short fixed word.
     pub fn http2_ended(&self, listener: &str, reason: &'static str) -> Counter {
@@ -271,6 +283,7 @@ impl Metrics {
             family.render(&mut text);
         }
         self.turned_away.render(&mut text);
+        self.late.render(&mut text);
         self.http2_ended.render(&mut text);
         self.outliers.families().for_each(|family| family.render(&mut text));
         let split = [&self.assignments, &self.crossings];

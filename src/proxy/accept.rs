@@ -26,7 +26,7 @@ use crate::route::{RequestView, Router};
 use crate::snapshot::table::Forward;
 use crate::snapshot::{Action, Route};
 
-/// What tells Pingora to keep a connection without a timer of its own: [`tap`] ends idle ones.
+/// What tells Pingora to keep a connection without a timer of its own: [`conn`](super::http1::conn) ends idle ones.
 const KEEP: u64 = 0;
 
 /// How much of a request's body is read when its answer does not need it, in bytes.

@@ -2,31 +2,29 @@
 //!
 //! Pingora looks for HTTP/2's preface by reading all 24 bytes of it, without a timeout; a shorter
 //! HTTP/1 request (`GET / HTTP/1.0` and two line ends have 18) then hangs for ever. No HTTP/1
-//! method begins with `PRI`, so three bytes are enough. HTTP/2 is then left to Pingora; HTTP/1.1
-//! runs the same loop as Pingora's own, over a [`Tap`].
+//! method begins with `PRI`, so three bytes are enough. Both have loops of their own: [`http1`], and
+//! `http2`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::protocols::Stream;
-use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::config::boot::Bounds;
 use crate::observe::Flag;
-use crate::observe::access::Record;
+use crate::proxy::http1::refusal::LATE_HEADER;
+use crate::proxy::http1::refuse;
 use crate::proxy::link::Link;
-use crate::proxy::tap::{Ending, HEADER_DEADLINE, Note, Tap};
-use crate::proxy::{Listener, Proxy, http2, link};
-
-/// How long a new connection may stay silent.
-const FIRST_BYTE: Duration = Duration::from_secs(60);
+use crate::proxy::lost::{self, Lost};
+use crate::proxy::{Listener, Proxy, http1, http2};
 
 /// How long idle HTTP/1.1 connections stay open when the process begins to drain. Closing them at
 /// once would cut the requests that are on their way; so each of those is answered, with
@@ -37,6 +35,23 @@ pub const LINGER: Duration = Duration::from_millis(500);
 pub struct Door {
     http: Arc<HttpProxy<Proxy>>,
     proxy: Proxy,
+    /// True: idle HTTP/1.1 connections are to close.
+    closing: watch::Sender<bool>,
+}
+
+/// How a connection ended that said too little to be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// By the client, which had said nothing.
+    Closed,
+    /// It said nothing for too long.
+    Idle,
+    /// It said too little for too long.
+    TimedOut,
+    /// By the client, amid a word.
+    Broken,
+    /// It spoke HTTP where TLS is spoken, and was told so.
+    PlainHttp,
 }
 
 /// Counts a connection while it is open.
@@ -47,7 +62,7 @@ struct Open<'a>(&'a AtomicUsize);
 impl Door {
     /// Puts a proxy behind a door.
     pub fn new(conf: &Arc<ServerConf>, proxy: Proxy) -> Self {
-        Self { http: Arc::new(http_proxy(conf, proxy.clone())), proxy }
+        Self { http: Arc::new(http_proxy(conf, proxy.clone())), proxy, closing: watch::Sender::new(false) }
     }
 
     /// The bounds of the listener that a connection came through.
@@ -64,79 +79,42 @@ impl Door {
     }
 
     /// Whether the connection speaks HTTP/2, or how it ended before that could be said.
-    async fn speaks_http2(stream: &mut Stream) -> Result<bool, Ending> {
-        let mut start = [0; 3];
-        peek(stream, &mut start[..1], FIRST_BYTE).await.map_err(|_| Ending::Idle)?;
-        peek(stream, &mut start, HEADER_DEADLINE).await?;
-        Ok(&start == b"PRI")
+    /// `start` is left with its first bytes.
+    async fn speaks_http2(stream: &mut Stream, bounds: &Bounds, start: &mut [u8; 3]) -> Result<bool, Ending> {
+        match peek(stream, &mut start[..1], bounds.idle_timeout).await {
+            Err(Ending::TimedOut) => return Err(Ending::Idle),
+            Err(_) => return Err(Ending::Closed),
+            Ok(()) => peek(stream, start, bounds.header_timeout).await?,
+        }
+        Ok(start == b"PRI")
+    }
+
+    /// Counts and logs a connection that said too little to be served.
+    pub(super) fn ended(&self, ending: Ending, link: &Link) {
+        let listener = &self.proxy.listeners[link.listener];
+        let (counter, status, flag) = match ending {
+            Ending::Closed => return,
+            Ending::Idle => return listener.late.idle.inc(),
+            Ending::TimedOut => {
+                listener.late.header.inc();
+                (&listener.invalid.timeout, 408, Flag::DPE)
+            }
+            Ending::Broken => (&listener.invalid.malformed, 0, Flag::DC),
+            Ending::PlainHttp => (&listener.invalid.malformed, 400, Flag::DPE),
+        };
+        counter.inc();
+        lost::record(&self.proxy, link, &Lost::new("HTTP/1.1", status, flag));
     }
 
     async fn serve_http2(&self, stream: Stream, link: Link, shutdown: &ShutdownWatch) {
         let link = Arc::new(link);
-        http2::Server { http: &self.http, proxy: &self.proxy, link: &link, shutdown }.serve(stream).await;
+        let server = http2::Server { http: &self.http, proxy: &self.proxy, link: &link, shutdown };
+        // Boxed, so that an idle HTTP/1 connection has no room for it.
+        Box::pin(server.serve(stream)).await;
     }
 
-    /// Serves an HTTP/1 connection, request by request.
-    async fn serve_http1(&self, stream: Stream, link: Arc<Link>, shutdown: &ShutdownWatch) {
-        let note = Arc::new(Note::new());
-        let mut session = ServerSession::new_http1(Box::new(Tap::new(stream, note.clone())));
-        session.set_keepalive(if *shutdown.borrow() { None } else { Some(FIRST_BYTE.as_secs()) });
-        session.set_pipelining_enabled(true);
-        loop {
-            note.reset();
-            let served = link::scope(link.clone(), self.http.process_new_http(session, shutdown)).await;
-            if let Some(ending) = note.ending() {
-                self.refused(ending, &link);
-            }
-            let Some(reused) = served else { return };
-            let (stream, settings) = reused.consume();
-            session = ServerSession::new_http1(stream);
-            if let Some(settings) = settings {
-                settings.apply_to_session(&mut session);
-            }
-        }
-    }
-
-    /// Counts and logs a request that never reached a phase of the proxy.
-    pub(super) fn refused(&self, ending: Ending, link: &Link) {
-        let listener = &self.proxy.listeners[link.listener];
-        let (counter, status, flag) = match ending {
-            Ending::Idle => return,
-            Ending::Refused(405) => (&listener.invalid.method, 405, Flag::DPE),
-            Ending::Refused(status) => (&listener.invalid.malformed, status, Flag::DPE),
-            Ending::TimedOut => (&listener.invalid.timeout, 408, Flag::DPE),
-            Ending::Broken => (&listener.invalid.malformed, 0, Flag::DC),
-        };
-        counter.inc();
-        let snapshot = self.proxy.cell.load();
-        snapshot.table.unrouted.record(link.listener, status, 0.0, None, Some(flag));
-        #[expect(clippy::disallowed_methods, reason = "log lines carry the calendar's time")]
-        let time = SystemTime::now();
-        snapshot.access_log.write(&Record {
-            time,
-            listener: &listener.name,
-            client: link.ip(),
-            method: "",
-            host: b"",
-            path: b"",
-            protocol: "HTTP/1.1",
-            status,
-            grpc_status: None,
-            flag: Some(flag),
-            route: "",
-            cluster: "",
-            variant: "",
-            endpoint: None,
-            attempts: 0,
-            bytes_in: 0,
-            bytes_out: 0,
-            duration_ms: 0.0,
-            ttfb_ms: None,
-            request_id: b"",
-            user_agent: b"",
-            generation: snapshot.generation,
-            tls: link.tls_record(),
-        });
+    fn http1<'a>(&'a self, shutdown: &'a ShutdownWatch) -> http1::Server<'a> {
+        http1::Server { http: &self.http, proxy: &self.proxy, shutdown, closing: self.closing.subscribe() }
     }
 }
 
@@ -154,27 +132,35 @@ impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let _open = Open::new(&self.proxy.connections);
         let mut link = self.link(&stream);
-        let Listener { limits, tls, .. } = &self.proxy.listeners[link.listener];
+        let Listener { limits, tls, bounds, .. } = &self.proxy.listeners[link.listener];
         let Some(_place) = limits.connection() else {
             // In TLS it could only be told after the work that is to be saved.
             if tls.is_none() {
-                limits.turn_away(stream).await;
+                // Boxed, so that all other connections have no room for it.
+                Box::pin(limits.turn_away(stream)).await;
             }
             return None;
         };
         if let Some(tls) = tls {
-            let (secured, http2) = self.secure(tls, stream, &mut link).await?;
+            let (secured, http2) = Box::pin(self.secure(tls, stream, &mut link)).await?;
             if http2 {
                 self.serve_http2(secured, link, shutdown).await;
             } else {
-                self.serve_http1(secured, Arc::new(link), shutdown).await;
+                self.http1(shutdown).serve(secured, Arc::new(link)).await;
             }
             return None;
         }
-        match Self::speaks_http2(&mut stream).await {
+        let mut start = [0; 3];
+        match Self::speaks_http2(&mut stream, bounds, &mut start).await {
             Ok(true) => self.serve_http2(stream, link, shutdown).await,
-            Ok(false) => self.serve_http1(stream, Arc::new(link), shutdown).await,
-            Err(ending) => self.refused(ending, &link),
+            Ok(false) => self.http1(shutdown).serve(stream, Arc::new(link)).await,
+            Err(ending) => {
+                // One that may become HTTP/2's preface is told nothing.
+                if ending == Ending::TimedOut && start[0] != b'P' {
+                    refuse::answer(&mut stream, LATE_HEADER, "").await;
+                }
+                self.ended(ending, &link);
+            }
         }
         None
     }
@@ -182,6 +168,7 @@ impl ServerApp for Door {
     /// Called when the sockets no longer listen.
     async fn cleanup(&self) {
         tokio::time::sleep(LINGER).await;
+        self.closing.send_replace(true);
         self.http.http_cleanup().await;
     }
 }

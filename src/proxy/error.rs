@@ -24,6 +24,7 @@ use crate::proxy::accept::send;
 use crate::proxy::ctx::RequestCtx;
 use crate::proxy::grpc;
 use crate::proxy::limits::RETRY_AFTER;
+use crate::proxy::tap;
 
 /// What a client that went away is logged as; nginx's number.
 const CLIENT_GONE: u16 = 499;
@@ -33,7 +34,11 @@ pub(crate) const OVERLOADED: &str = "x-tidegate-overloaded";
 
 /// Answers for a request that failed for good.
 pub(crate) async fn answer(session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
-    let (status, flag) = judge(error, ctx.flag);
+    let trouble = tap::trouble(session);
+    let (status, flag) = match trouble {
+        Some(refusal) => (refusal.status, Some(Flag::DPE)),
+        None => judge(error, ctx.flag),
+    };
     ctx.flag = flag;
     if status == CLIENT_GONE {
         // One that has its header got that status, and perhaps not all of the body.
@@ -45,7 +50,8 @@ pub(crate) async fn answer(session: &mut Session, error: &Error, ctx: &mut Reque
         // A call is told over an HTTP status of 200, which is then what was answered.
         ctx.status = ctx.call.is_none().then_some(status);
         // A failure to write means that the client has gone; its request is logged all the same.
-        let _ = write(session, status, reason(status, flag), flag == Some(Flag::UO)).await;
+        let why = trouble.map_or_else(|| reason(status, flag), |refusal| refusal.why);
+        let _ = write(session, status, why, flag == Some(Flag::UO)).await;
     } else {
         grpc::break_off(session, status, reason(status, flag), ctx).await;
     }

@@ -6,7 +6,7 @@
 //! that just hangs in the kernel's queue, as HAProxy's `maxconn` leaves it, tells a client nothing.
 //!
 //! Places are taken by compare-and-swap, so there are never more than the limit. Idle connections
-//! hold theirs until [`tap`](super::tap) ends them, and ones that never finish a header until its
+//! hold theirs until [`http1`](super::http1) ends them, and ones that never finish a header until its
 //! deadline; a client that opens many therefore keeps others out for so long (no limit per client
 //! is served). Where no limit is set nothing is counted here.
 //!

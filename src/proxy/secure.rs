@@ -20,10 +20,9 @@ use pingora::protocols::Stream;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use crate::proxy::door::Door;
+use crate::proxy::door::{Door, Ending};
 use crate::proxy::linger;
 use crate::proxy::link::{Identity, Link, Secure};
-use crate::proxy::tap::Ending;
 use crate::tls::{Opening, Terminator};
 
 /// As Envoy names it.
@@ -57,7 +56,7 @@ impl Door {
                 if let Ok(Ok(())) = timeout(wait, stream.write_all(EXPLAINED)).await
                     && let Ok(Ok(())) = timeout(wait, stream.flush()).await
                 {
-                    self.refused(Ending::Refused(400), link);
+                    self.ended(Ending::PlainHttp, link);
                     // What it sent is not read, and must not reset the answer.
                     linger::close(stream);
                 }

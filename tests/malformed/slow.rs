@@ -54,7 +54,8 @@ async fn silent(addr: std::net::SocketAddr, bytes: &[u8]) -> Duration {
     let mut raw = RawClient::connect(addr).await.deadline(Duration::from_secs(20));
     let begin = Instant::now();
     raw.send(bytes).await;
-    assert!(raw.closed().await, "{}: still open", bytes.escape_ascii());
+    // A 408, or HTTP/2's GOAWAY, may come before the end.
+    assert!(raw.read_to_end().await.is_ok(), "{}: still open", bytes.escape_ascii());
     begin.elapsed()
 }
 

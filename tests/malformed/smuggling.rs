@@ -7,14 +7,14 @@ use crate::support::{RawClient, until};
 
 /// What is sent on one connection, and the request lines that an endpoint may see of it.
 const SENT: &[(&str, &[&str])] = &[
-    // Length and chunks: the chunks count, and what follows on the connection is not looked at.
+    // Length and chunks: refused.
     (
         "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: h\r\n\r\n",
-        &["POST /a"],
+        &[],
     ),
     (
         "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 50\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: h\r\n\r\n",
-        &["POST /a"],
+        &[],
     ),
     // A body that looks like a request is a body.
     (
@@ -26,7 +26,7 @@ const SENT: &[(&str, &[&str])] = &[
         &["GET /a"],
     ),
     (
-        "GET /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n24\r\nGET /smuggled HTTP/1.1\r\nhost: h\r\n\r\n\r\n\r\n0\r\n\r\n",
+        "GET /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n25\r\nGET /smuggled HTTP/1.1\r\nhost: h\r\n\r\n\r\n\r\n0\r\n\r\n",
         &["GET /a"],
     ),
     // Two lengths are refused, though they be equal.
@@ -37,15 +37,15 @@ const SENT: &[(&str, &[&str])] = &[
     // Chunk sizes that only some would read.
     (
         "POST /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: h\r\n\r\n",
-        &["POST /a"],
+        &[],
     ),
     (
         "POST /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: h\r\n\r\n",
-        &["POST /a"],
+        &[],
     ),
     (
         "POST /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n3;\nx\r\nabc\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: h\r\n\r\n",
-        &["POST /a", "GET /smuggled"],
+        &[],
     ),
     // Trailers are dropped, whatever they say.
     (
@@ -57,11 +57,11 @@ const SENT: &[(&str, &[&str])] = &[
         "GET /a HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: h\r\n\r\n",
         &["GET /a", "GET /smuggled"],
     ),
-    // Lines that end in LF alone are read as lines, here and by the endpoint.
-    ("GET /a HTTP/1.1\nhost: h\nx-a: 1\n\n", &["GET /a"]),
-    ("GET /a HTTP/1.1\r\nhost: h\r\nx-a: 1\n\nGET /b HTTP/1.1\r\nhost: h\r\n\r\n", &["GET /a", "GET /b"]),
-    // A blank in the target does not end it.
-    ("GET /a /b HTTP/1.1\r\nhost: h\r\n\r\n", &["GET /a%20/b"]),
+    // Lines that end in LF alone are none.
+    ("GET /a HTTP/1.1\nhost: h\nx-a: 1\n\n", &[]),
+    ("GET /a HTTP/1.1\r\nhost: h\r\nx-a: 1\n\nGET /b HTTP/1.1\r\nhost: h\r\n\r\n", &[]),
+    // Nor is a target with a blank in it one.
+    ("GET /a /b HTTP/1.1\r\nhost: h\r\n\r\n", &[]),
 ];
 
 /// What is sent, the endpoint sees each request once: an echo of the very bytes would show a
@@ -83,7 +83,7 @@ async fn an_endpoint_sees_what_was_routed_and_nothing_more() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let routed = routed();
-        if got.as_slice() != *lines && !(got.is_empty() && lines.len() == 1) {
+        if got.as_slice() != *lines {
             wrong.push(format!("{sent:?}: {got:?}"));
         }
         if seen.len() > routed {

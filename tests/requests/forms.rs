@@ -21,12 +21,14 @@ async fn a_target_may_be_a_whole_url() {
         (&"/echo?a".into(), &"shop.example.com".into()),
         "{echo}"
     );
-    // Two hosts that differ: which one is meant cannot be known, so neither is.
-    let mut raw = RawClient::connect(tidegate.addr("http")).await;
+    // Two hosts that differ: the target's wins, and the endpoint hears of no other.
     let differs =
         raw.ask("GET http://shop.example.com/echo HTTP/1.1\r\nhost: other.example.com\r\n\r\n").await;
-    assert_eq!(differs.status, 400);
-    assert_eq!(backend.requests(), 1);
+    let hosts = &differs.json()["headers"]["host"];
+    assert_eq!(hosts, &serde_json::json!(["shop.example.com"]));
+    let differs = raw.ask("GET http://other.example.com/ HTTP/1.1\r\nhost: shop.example.com\r\n\r\n").await;
+    assert_eq!(differs.status, 404);
+    assert_eq!(backend.requests(), 2);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! not give.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::task::JoinHandle;
 pub struct Scripted {
     pub addr: SocketAddr,
     seen: Arc<Mutex<Vec<String>>>,
+    bytes: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -44,21 +46,28 @@ impl Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (addr, seen) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<_>>>::default());
         let (steps, noted) = (Arc::new(steps), seen.clone());
+        let bytes = Arc::<AtomicUsize>::default();
+        let counted = bytes.clone();
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let (steps, noted) = (steps.clone(), noted.clone());
+                let (steps, noted, counted) = (steps.clone(), noted.clone(), counted.clone());
                 connections.spawn(async move {
-                    let _ = serve(stream, &*steps, &noted).await;
+                    let _ = serve(stream, &*steps, &noted, &counted).await;
                 });
             }
         });
-        Self { addr, seen, task }
+        Self { addr, seen, bytes, task }
     }
 
     /// The head and body of each request, as they came.
     pub fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// All bytes that came, also of requests that are not whole.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
     }
 }
 
@@ -72,11 +81,12 @@ async fn serve(
     mut stream: TcpStream,
     steps: &(dyn Fn(&str) -> Vec<Step> + Send + Sync),
     seen: &Mutex<Vec<String>>,
+    bytes: &AtomicUsize,
 ) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::new();
     loop {
-        let head_end = through(&mut stream, &mut buffer, b"\r\n\r\n", 0).await?;
+        let head_end = through(&mut stream, &mut buffer, bytes, b"\r\n\r\n", 0).await?;
         let head = String::from_utf8_lossy(&buffer[..head_end]).into_owned();
         let of = |name: &str| {
             let fields = head.lines().filter_map(|line| line.split_once(':'));
@@ -84,18 +94,18 @@ async fn serve(
         };
         let length = of("content-length").and_then(|value| value.parse::<usize>().ok()).unwrap_or(0);
         let end = match of("transfer-encoding") {
-            Some(_) => through(&mut stream, &mut buffer, b"0\r\n\r\n", head_end).await?,
+            Some(_) => through(&mut stream, &mut buffer, bytes, b"0\r\n\r\n", head_end).await?,
             None => head_end + length,
         };
         while buffer.len() < end {
-            more(&mut stream, &mut buffer).await?;
+            more(&mut stream, &mut buffer, bytes).await?;
         }
         let rest = buffer.split_off(end);
         seen.lock().unwrap().push(String::from_utf8_lossy(&buffer).into_owned());
         buffer = rest;
         for step in steps(&head) {
             match step {
-                Step::Send(bytes) => stream.write_all(&bytes).await?,
+                Step::Send(text) => stream.write_all(&text).await?,
                 Step::Wait(span) => tokio::time::sleep(span).await,
                 Step::Close => return stream.shutdown().await,
                 Step::Reset => return stream.set_zero_linger(),
@@ -114,6 +124,7 @@ async fn serve(
 async fn through(
     stream: &mut TcpStream,
     buffer: &mut Vec<u8>,
+    bytes: &AtomicUsize,
     mark: &[u8],
     from: usize,
 ) -> std::io::Result<usize> {
@@ -121,13 +132,16 @@ async fn through(
         if let Some(at) = buffer[from..].windows(mark.len()).position(|w| w == mark) {
             return Ok(from + at + mark.len());
         }
-        more(stream, buffer).await?;
+        more(stream, buffer, bytes).await?;
     }
 }
 
-async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<()> {
+async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>, bytes: &AtomicUsize) -> std::io::Result<()> {
     match stream.read_buf(buffer).await? {
         0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(()),
+        length => {
+            bytes.fetch_add(length, Relaxed);
+            Ok(())
+        }
     }
 }

@@ -1,16 +1,14 @@
 //! What is counted and logged of HTTP/2 beside requests that ran their course.
 
-use std::time::SystemTime;
-
 use h2::RecvStream;
 use http::Request;
 
 use super::valid::Reason;
 use crate::observe::Flag;
-use crate::observe::access::Record;
 use crate::observe::metrics::{Counter, Metrics};
 use crate::proxy::Proxy;
 use crate::proxy::link::Link;
+use crate::proxy::lost::{self, Lost};
 
 /// The counters of a listener.
 #[derive(Clone, Debug)]
@@ -74,37 +72,10 @@ impl Counters {
     }
 }
 
-/// Logs what never reached a phase of the proxy. `request`: as far as there was one.
+/// Counts and logs what never reached a phase of the proxy. `request`: as far as there was one.
 pub(super) fn log(proxy: &Proxy, link: &Link, request: Option<&Request<RecvStream>>, status: u16) {
-    let snapshot = proxy.cell.load();
-    let flag = Some(Flag::DPE);
-    snapshot.table.unrouted.record(link.listener, status, 0.0, None, flag);
-    #[expect(clippy::disallowed_methods, reason = "log lines carry the calendar's time")]
-    let time = SystemTime::now();
     let host = request.and_then(|request| request.uri().authority()).map_or("", http::uri::Authority::as_str);
-    snapshot.access_log.write(&Record {
-        time,
-        listener: &proxy.listeners[link.listener].name,
-        client: link.ip(),
-        method: request.map_or("", |request| request.method().as_str()),
-        host: host.as_bytes(),
-        path: b"",
-        protocol: "HTTP/2",
-        status,
-        flag,
-        route: "",
-        cluster: "",
-        variant: "",
-        endpoint: None,
-        attempts: 0,
-        bytes_in: 0,
-        bytes_out: 0,
-        duration_ms: 0.0,
-        ttfb_ms: None,
-        request_id: b"",
-        user_agent: b"",
-        tls: link.tls_record(),
-        grpc_status: None,
-        generation: snapshot.generation,
-    });
+    let method = request.map_or("", |request| request.method().as_str());
+    let (flag, host) = (Flag::DPE, host.as_bytes());
+    lost::record(proxy, link, &Lost { protocol: "HTTP/2", status, flag, method, host, path: b"" });
 }
