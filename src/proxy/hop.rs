@@ -148,7 +148,9 @@ mod tests {
         let upgrades = |method: &str, version, lines: &[(&'static str, &str)]| {
             let mut head = RequestHeader::build(method, b"/", None).unwrap();
             head.set_version(version);
-            lines.iter().for_each(|(name, value)| drop(head.append_header(*name, *value).unwrap()));
+            for (name, value) in lines {
+                head.append_header(*name, *value).unwrap();
+            }
             request(&mut head);
             head.headers.contains_key("upgrade")
         };

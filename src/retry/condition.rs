@@ -62,7 +62,7 @@ mod tests {
     fn each_condition_covers_its_own() {
         use Failure::{Connect, Grpc, Reset, Status, Timeout};
         let statuses = [200, 429, 500, 503, 599].map(Status);
-        let all = [Connect, Reset, Timeout].into_iter().chain(statuses).chain(Code::ALL.map(Grpc));
+        let mut all = [Connect, Reset, Timeout].into_iter().chain(statuses).chain(Code::ALL.map(Grpc));
         for (condition, covered) in [
             (RetryOn::ConnectFailure, vec![Connect]),
             (RetryOn::Reset, vec![Reset]),
@@ -80,6 +80,6 @@ mod tests {
             let found: Vec<_> = all.clone().filter(|failure| only.cover(*failure)).collect();
             assert_eq!(found, covered, "{condition:?}");
         }
-        assert!(!all.clone().any(|failure| Conditions::default().cover(failure)));
+        assert!(!all.any(|failure| Conditions::default().cover(failure)));
     }
 }

@@ -16,7 +16,7 @@ async fn via_is_told_to_both_sides_and_a_loop_ends() {
     assert_eq!((answer.header("via"), answer.count("via")), (Some("1.1 tidegate"), 1));
     let seen = curl(&["--http2-prior-knowledge", &tidegate.url("/echo")]).await.json();
     assert_eq!(values(&seen, "via"), ["2 tidegate"]);
-    let many = format!("via: {}", vec!["1.1 tidegate"; 10].join(", "));
+    let many = format!("via: {}", ["1.1 tidegate"; 10].join(", "));
     let answer = client.ask(format!("GET / HTTP/1.1\r\nhost: h\r\n{many}\r\n\r\n")).await;
     assert_eq!(answer.status, 508);
 

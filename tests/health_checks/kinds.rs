@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tidegate::cluster::Transport;
 use tidegate::config::live::HealthCheck;
 use tidegate::health::probe::{self, Connectors};
 
@@ -28,7 +29,7 @@ struct Prober {
 impl Prober {
     fn new(check: Value) -> Self {
         let check: Arc<HealthCheck> = Arc::new(serde_json::from_value(check).unwrap());
-        let probe = probe::probe(&check, &Arc::new(Connectors::default()));
+        let probe = probe::probe(&check, &Transport::CLEAR, &Arc::new(Connectors::default()));
         Self { check, probe }
     }
 

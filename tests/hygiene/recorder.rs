@@ -1,5 +1,7 @@
 //! An endpoint that reads as strictly as can be, answers what is a request, and keeps it.
 
+#![allow(clippy::disallowed_types, reason = "locks of test servers, never held over an await")]
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 

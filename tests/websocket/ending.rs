@@ -60,7 +60,7 @@ async fn the_endpoint_may_close_or_die() {
 async fn silence_ends_it_and_talk_does_not() {
     let quiet = Scripted::start(vec![send(OPENED), Step::Wait(Duration::from_secs(60))]).await;
     let tidegate = Tidegate::new(&live(quiet.addr, ", idle_timeout: 1s, timeout: 1s")).start().await;
-    let begun = std::time::Instant::now();
+    let begun = tokio::time::Instant::now();
     let mut silent = open(&tidegate).await;
     let mut talks = open(&tidegate).await;
     let talk = async {
@@ -85,7 +85,7 @@ async fn a_stop_waits_for_it_and_its_grace_period_is_the_end() {
     let mut tidegate = Tidegate::new(&live(endpoint.addr, "")).server("grace_period: 3s").start().await;
     let mut client = open(&tidegate).await;
     tidegate.term();
-    let begun = std::time::Instant::now();
+    let begun = tokio::time::Instant::now();
     until(SOON, "it drains", || tidegate.stderr().contains("drain") || begun.elapsed().as_secs() >= 1).await;
     client.send("still here").await;
     assert_eq!(client.read_some().await.unwrap(), b"still here");

@@ -108,7 +108,7 @@ impl Limits {
         let size = |size: Option<Size>, default: usize| {
             size.map_or(default, |size| usize::try_from(size.0).unwrap_or(usize::MAX))
         };
-        let span = |span: Option<Span>, seconds| span.map_or(Duration::from_secs(seconds), |span| span.0);
+        let span = |span: Option<Span>, seconds| span.unwrap_or_else(|| Span::secs(seconds)).0;
         Bounds {
             max_connections: self.max_connections,
             max_in_flight: self.max_in_flight,

@@ -57,7 +57,9 @@ mod tests {
 
     fn named(lines: &[(&'static str, &str)], forwarding: serde_json::Value) -> RequestHeader {
         let mut request = RequestHeader::build("GET", b"/", None).unwrap();
-        lines.iter().for_each(|(name, value)| drop(request.append_header(*name, *value).unwrap()));
+        for (name, value) in lines {
+            request.append_header(*name, *value).unwrap();
+        }
         let config: live::Forwarding = serde_json::from_value(forwarding).unwrap();
         name(&mut request, &Forwarding::from(&config));
         request

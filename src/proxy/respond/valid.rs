@@ -63,7 +63,9 @@ mod tests {
     fn checked(status: u16, lines: &[(&'static str, &str)]) -> Option<ResponseHeader> {
         let mut response = ResponseHeader::build(status, None).unwrap();
         response.set_version(Version::HTTP_11);
-        lines.iter().for_each(|(name, value)| drop(response.append_header(*name, *value).unwrap()));
+        for (name, value) in lines {
+            response.append_header(*name, *value).unwrap();
+        }
         check(&mut response).ok().map(|()| response)
     }
 
