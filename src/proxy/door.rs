@@ -160,7 +160,7 @@ impl ServerApp for Door {
             return None;
         };
         let mut stream: Stream = Box::new(Metered::new(stream, downstream));
-        let mut link = self.announced(&mut stream, link).await?;
+        let mut link = Box::pin(self.announced(&mut stream, link)).await?;
         if *tcp {
             Box::pin(tcp::pass(&self.proxy, stream, &link)).await;
             return None;
