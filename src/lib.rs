@@ -29,8 +29,9 @@
 //!
 //! # A request
 //!
-//! 1. [`proxy::door`] tells HTTP/1.1 from h2c. An HTTP/1 connection is framed by us: what is no
-//!    valid request, or too slow, ends there (`proxy::http1`).
+//! 1. [`proxy::door`] takes a connection through a PROXY header and TLS, if its listener has them, and
+//!    tells HTTP/1.1 from HTTP/2. Both are framed by us: what is no valid request, or too slow, ends
+//!    there (`proxy::http1`, `proxy::http2`). Connections of a `tcp` listener are passed on here.
 //! 2. [`proxy::accept`] loads the snapshot, once. The [`route::Router`] finds the route; a redirect
 //!    or a fixed answer ends here. A [`split`] decides which variant, and so which cluster.
 //! 3. [`proxy::connect`] asks the cluster's [`balance::Balancer`] for an endpoint and takes a

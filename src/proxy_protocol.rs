@@ -1,6 +1,6 @@
 //! The PROXY protocol, versions 1 and 2: who a connection is from, told by the proxy in front of it.
 //!
-//! [`parse`] reads a header and [`write()`] makes one; both are pure. The text is HAProxy's
+//! [`parse()`] reads a header and [`write()`] makes one; both are pure. The text is HAProxy's
 //! `proxy-protocol.txt`. The reader is strict, since a header that two parties read differently lets
 //! a client choose its own address: whatever is not exactly a header is refused, and never taken for
 //! the first bytes of a request.

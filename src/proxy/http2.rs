@@ -16,7 +16,7 @@
 //! | an answer that is not taken for `write_timeout` | a reset; if the socket takes nothing, closed |
 //! | the process drains | GOAWAY; streams finish; a client that does not close then is closed |
 //!
-//! What holds memory: [`valve`] and [`narrow`] say how little of an answer is read ahead, [`stream`]
+//! What holds memory: [`valve`] and [`mod@narrow`] say how little of an answer is read ahead, [`stream`]
 //! how little of a body. The windows are HTTP/2's own 64 KiB a stream and [`CONNECTION_WINDOW`] in all: streams
 //! whose endpoint does not read can use that up and so stop others of the same connection.
 //!

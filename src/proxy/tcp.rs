@@ -4,7 +4,7 @@
 //!    the client's address.
 //! 2. [`connect`]: an endpoint of it, by the rules of requests: balancing, failover, circuit breaker,
 //!    and another endpoint where one can't be reached. Nothing was sent, so that repeats nothing.
-//! 3. [`relay`]: bytes in both directions.
+//! 3. [`mod@relay`]: bytes in both directions.
 //! 4. [`record`]: counted and logged when it is over.
 //!
 //! A connection reads one snapshot, as a request does, until it is connected. Then it lets go of it: it
