@@ -102,7 +102,7 @@ pub struct Listener {
     pub(crate) proxy_protocol: Option<crate::config::boot::ProxyProtocol>,
     /// Whether it passes connections on as bytes.
     pub(crate) tcp: bool,
-    pub(crate) downstream: Downstream,
+    pub(crate) downstream: Arc<Downstream>,
     pub(crate) http2: http2::Counters,
     /// Whether TRACE is passed on.
     pub(crate) allow_trace: bool,
@@ -191,7 +191,7 @@ impl Listener {
             allow_trace: config.allow_trace,
             proxy_protocol: config.proxy_protocol.clone(),
             tcp: config.tcp.is_some(),
-            downstream: metrics.downstream(&name),
+            downstream: Arc::new(metrics.downstream(&name)),
             tls,
             name,
         }

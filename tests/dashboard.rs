@@ -55,7 +55,12 @@ async fn it_says_who_is_out_why_and_since_when() {
     eventually(SOON, async || {
         client.get(tidegate.url("/status/500")).send().await.unwrap();
         let cluster = tidegate.admin_json("/v1/clusters/web").await;
-        let out = cluster["endpoints"].as_array().unwrap().iter().find(|e| e["ejections"] == 1).cloned();
+        let out = cluster["endpoints"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|e| e["ejections"] == 1 && e["state"] == "ejected")
+            .cloned();
         out.ok_or(cluster)
     })
     .await;

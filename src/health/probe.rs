@@ -152,6 +152,10 @@ fn peer(target: &Backend, check: &live::HealthCheck, way: &Transport, host: Opti
     peer.options.idle_timeout = Some(IDLE);
     // Who wants a new connection each time must not find one that another check has kept.
     peer.group_key ^= u64::from(check.reuse_connection);
+    if !check.reuse_connection {
+        // Of HTTP/2 nor one that has room for another stream.
+        peer.options.max_h2_streams = 1;
+    }
     if let Some(version) = check.announce {
         announce::local(&mut peer, version);
     }

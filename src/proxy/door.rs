@@ -96,13 +96,6 @@ impl Door {
         }
     }
 
-    /// Passes a connection through, and logs it when it is over.
-    async fn pass(&self, stream: Stream, link: &Link) {
-        let listener = &self.proxy.listeners[link.listener];
-        let record = tcp::serve(self.proxy.cell.load(), listener, link, stream).await;
-        record.write(&self.proxy.cell.load(), &listener.name, link);
-    }
-
     /// Whether the connection speaks HTTP/2, or how it ended before that could be said.
     /// `start` is left with its first bytes.
     async fn speaks_http2(stream: &mut Stream, bounds: &Bounds, start: &mut [u8; 3]) -> Result<bool, Ending> {
@@ -167,9 +160,9 @@ impl ServerApp for Door {
             return None;
         };
         let mut stream: Stream = Box::new(Metered::new(stream, downstream));
-        let mut link = self.announced(&mut stream, link).await?;
+        let mut link = Box::pin(self.announced(&mut stream, link)).await?;
         if *tcp {
-            Box::pin(self.pass(stream, &link)).await;
+            Box::pin(tcp::pass(&self.proxy, stream, &link)).await;
             return None;
         }
         if let Some(tls) = tls {

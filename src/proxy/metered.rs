@@ -27,49 +27,36 @@ const WORTH: u64 = 16 * 1024;
 /// The connection.
 pub(super) struct Metered {
     inner: Stream,
-    received: Tally,
-    sent: Tally,
-    open: Downstream,
-}
-
-struct Tally {
-    here: u64,
-    all: Counter,
+    /// Bytes that are not in the counters yet.
+    received: u64,
+    sent: u64,
+    metrics: Arc<Downstream>,
 }
 
 // === impl Metered ===
 
 impl Metered {
     /// Counts a connection in until it is dropped.
-    pub(super) fn new(inner: Stream, metrics: &Downstream) -> Self {
+    pub(super) fn new(inner: Stream, metrics: &Arc<Downstream>) -> Self {
         metrics.connections.inc();
         metrics.active.inc();
-        let tally = |all: &Counter| Tally { here: 0, all: all.clone() };
-        let (received, sent) = (tally(&metrics.received), tally(&metrics.sent));
-        Self { inner, received, sent, open: metrics.clone() }
+        Self { inner, received: 0, sent: 0, metrics: metrics.clone() }
     }
 }
 
 impl Drop for Metered {
     fn drop(&mut self) {
-        self.open.active.dec();
+        self.metrics.active.dec();
+        self.metrics.received.inc_by(self.received);
+        self.metrics.sent.inc_by(self.sent);
     }
 }
 
-// === impl Tally ===
-
-impl Tally {
-    fn add(&mut self, bytes: usize) {
-        self.here += bytes as u64;
-        if self.here >= WORTH {
-            self.all.inc_by(std::mem::take(&mut self.here));
-        }
-    }
-}
-
-impl Drop for Tally {
-    fn drop(&mut self) {
-        self.all.inc_by(self.here);
+/// Adds to what is not in the counter yet, and that to the counter when it is worth it.
+fn add(here: &mut u64, bytes: usize, all: &Counter) {
+    *here += bytes as u64;
+    if *here >= WORTH {
+        all.inc_by(std::mem::take(here));
     }
 }
 
@@ -83,7 +70,8 @@ impl AsyncRead for Metered {
     ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
-        self.received.add(buffer.filled().len() - before);
+        let Self { received, metrics, .. } = &mut *self;
+        add(received, buffer.filled().len() - before, &metrics.received);
         polled
     }
 }
@@ -96,7 +84,8 @@ impl AsyncWrite for Metered {
     ) -> Poll<std::io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write(cx, bytes);
         if let Poll::Ready(Ok(written)) = polled {
-            self.sent.add(written);
+            let Self { sent, metrics, .. } = &mut *self;
+            add(sent, written, &metrics.sent);
         }
         polled
     }
@@ -116,7 +105,8 @@ impl AsyncWrite for Metered {
     ) -> Poll<std::io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
         if let Poll::Ready(Ok(written)) = polled {
-            self.sent.add(written);
+            let Self { sent, metrics, .. } = &mut *self;
+            add(sent, written, &metrics.sent);
         }
         polled
     }

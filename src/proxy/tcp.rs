@@ -29,19 +29,22 @@ use self::relay::{Ending, Watch, relay};
 use crate::cluster::Cluster;
 use crate::endpoint::Lease;
 use crate::observe::Flag;
-use crate::proxy::Listener;
 use crate::proxy::link::Link;
+use crate::proxy::{Listener, Proxy};
 use crate::snapshot::Snapshot;
 
-pub(super) use self::record::Record;
+use self::record::Record;
 
-/// Passes a connection through. What became of it.
-pub(super) async fn serve(
-    snapshot: Arc<Snapshot>,
-    listener: &Listener,
-    link: &Link,
-    mut client: Stream,
-) -> Record {
+/// Passes a connection through, and logs it when it is over: in the log of the snapshot that serves
+/// then.
+pub(super) async fn pass(proxy: &Proxy, stream: Stream, link: &Link) {
+    let listener = &proxy.listeners[link.listener];
+    let record = serve(proxy.cell.load(), listener, link, stream).await;
+    record.write(&proxy.cell.load(), &listener.name, link);
+}
+
+/// What became of it.
+async fn serve(snapshot: Arc<Snapshot>, listener: &Listener, link: &Link, mut client: Stream) -> Record {
     let mut record = Record::new();
     let Some(tcp) = snapshot.table.tcp(link.listener) else { return record };
     let idle = tcp.idle_timeout;

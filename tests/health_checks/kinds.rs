@@ -29,7 +29,8 @@ struct Prober {
 impl Prober {
     fn new(check: Value) -> Self {
         let check: Arc<HealthCheck> = Arc::new(serde_json::from_value(check).unwrap());
-        let probe = probe::probe(&check, &Transport::CLEAR, &Arc::new(Connectors::default()));
+        let probe =
+            probe::probe(&check, &probe::way(&check, &Transport::CLEAR), &Arc::new(Connectors::default()));
         Self { check, probe }
     }
 

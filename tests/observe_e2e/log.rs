@@ -62,7 +62,7 @@ async fn hostile_values_stay_inside_their_string() {
     let mut raw = RawClient::connect(tidegate.addr("http")).await;
     for (i, agent) in agents.iter().enumerate() {
         let mut request =
-            format!("GET /{i}%22%0a\"'\\?'|^ HTTP/1.1\r\nhost: h\r\nx-request-id: \"{i}\r\nuser-agent: ")
+            format!("GET /{i}%22%0a'?'|^ HTTP/1.1\r\nhost: h\r\nx-request-id: \"{i}\r\nuser-agent: ")
                 .into_bytes();
         // A control character that is not allowed is refused, and logged as refused.
         request.extend_from_slice(agent);

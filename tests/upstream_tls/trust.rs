@@ -37,7 +37,7 @@ async fn only_certificates_of_the_authority_and_for_the_name_are_taken() {
             let line = tidegate.logged(|line| line["status"] == 503).await;
             assert_eq!(line["flags"], "UF", "{line}");
             let failures =
-                tidegate.metric("tidegate_upstream_connect_failures_total", &["cluster=\"web\""]).await;
+                tidegate.metric("tidegate_tcp_upstream_connect_failures_total", &["cluster=\"web\""]).await;
             assert!(failures >= 1.0);
             let (again, _) = get(&tidegate, host).await;
             assert_eq!(again, 503, "what was refused does not come back from the pool");

@@ -14,7 +14,7 @@ use crate::config::live;
 use crate::observe::Flag;
 
 const FIELDS: &str = "time listener client method host path protocol status flags route cluster variant endpoint \
-    attempts bytes_in bytes_out duration_ms ttfb_ms request_id user_agent generation grpc_status";
+    attempts bytes_in bytes_out duration_ms ttfb_ms request_id user_agent generation";
 
 fn record() -> Record<'static> {
     Record {
