@@ -112,6 +112,8 @@ pub fn why(error: &Error) -> String {
         ErrorType::ConnectionClosed => "the connection was closed before the answer".into(),
         ErrorType::InvalidHTTPHeader | ErrorType::H1Error => format!("not an HTTP answer: {}", cause(error)),
         ErrorType::H2Error | ErrorType::InvalidH2 => format!("not an HTTP/2 answer: {}", cause(error)),
+        // Below it is but the local address.
+        ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert if !context().is_empty() => context(),
         _ => cause(error),
     }
 }

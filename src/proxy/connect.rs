@@ -12,6 +12,7 @@ use pingora::protocols::Digest;
 use pingora::upstreams::peer::{HttpPeer, PeerOptions};
 use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_proxy::Session;
+use tracing::debug;
 
 use crate::balance::Choice;
 use crate::cluster::{Transport, announce, peer};
@@ -149,6 +150,7 @@ pub(crate) fn failed(session: &Session, ctx: &mut RequestCtx, mut error: Box<Err
         lease.state().connect_failed();
     }
     if let Some(cluster) = ctx.cluster() {
+        debug!(cluster = %cluster.name, address = ?ctx.endpoint, %error, "a connection could not be opened");
         cluster.metrics.upstream.failures.inc();
     }
     outcome::failed(ctx, endpoint::Failure::Connect);

@@ -44,8 +44,9 @@ const SUITES: &str = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20
 /// The first list that the library knows is used.
 const GROUPS: [&str; 2] = ["X25519MLKEM768:X25519:P-256:P-384", "X25519:P-256:P-384"];
 
-/// What is spoken, as ALPN writes it, the preferred first.
-const PROTOCOLS: &[u8] = b"\x02h2\x08http/1.1";
+/// What is spoken, as ALPN writes it, the preferred first. Clients of HTTP/1.0 that know ALPN name it
+/// (`curl --http1.0`).
+const PROTOCOLS: &[u8] = b"\x02h2\x08http/1.1\x08http/1.0";
 
 /// Sessions are only resumed where this is the same. Each context has ticket keys of its own, so
 /// more is not needed.

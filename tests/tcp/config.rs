@@ -44,6 +44,7 @@ async fn what_bytes_cannot_have_is_refused() {
         ("{}", "", "connections go nowhere"),
         ("{ cluster: secure }", "", "has `tls`"),
         ("{ cluster: c }", "allow_trace: true", "allow_trace"),
+        ("{ cluster: c }", "limits: { idle_timeout: 5m }", "`tcp.idle_timeout`"),
         ("{ cluster: c }", "tls: { certificates: [ { cert: a, key: b } ] }", "passes TLS through"),
     ] {
         let mut kit = kit(tcp, &clusters);

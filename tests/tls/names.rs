@@ -85,6 +85,8 @@ async fn the_protocol_is_what_client_and_server_have_in_common() {
         ("http/1.1,h2", "ALPN protocol: h2"),
         ("http/1.1", "ALPN protocol: http/1.1"),
         ("h3,http/1.1", "ALPN protocol: http/1.1"),
+        ("http/1.0,http/1.1", "ALPN protocol: http/1.1"),
+        ("http/1.0", "ALPN protocol: http/1.0"),
     ] {
         let seen = s_client(addr, &["-alpn", offered]).await;
         assert!(says(&seen, chosen), "{offered}: {seen}");

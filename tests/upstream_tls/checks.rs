@@ -55,3 +55,15 @@ async fn probes_speak_what_requests_speak() {
     let check = "health_check: { http: {}, tls: false, interval: 100ms }";
     checked(plain.addr(), &format!("tls: {{ ca: {file} }}, {check}"), true).await;
 }
+
+#[tokio::test]
+async fn what_a_handshake_failed_for_is_said() {
+    let (ca, other) = (Authority::new(), Authority::new());
+    let endpoint = Endpoint::new(&ca.issue(&["web.test"])).start().await;
+    let check = "health_check: { http: {}, interval: 100ms, unhealthy_threshold: 1 }";
+    let cluster = format!("tls: {{ sni: web.test, ca: {} }}, {check}", other.ca().display());
+    let tidegate = Tidegate::new(&to(&[endpoint.addr], &cluster, "")).start().await;
+    health(&tidegate, false).await;
+    let clusters = tidegate.admin_get("/v1/clusters/web").await.unwrap().1;
+    assert!(clusters.contains("certificate verify failed"), "{clusters}");
+}

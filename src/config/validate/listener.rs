@@ -2,7 +2,7 @@
 
 use super::route::known_cluster;
 use super::{exactly_one, within};
-use crate::config::boot::{ClientAuth, Listener, Tcp, Tls};
+use crate::config::boot::{ClientAuth, Limits, Listener, Tcp, Tls};
 use crate::config::live::Live;
 use crate::config::value::Span;
 use crate::config::{Config, Problem};
@@ -47,6 +47,12 @@ fn apart(path: &str, listener: &Listener, problems: &mut Vec<Problem>) {
     if listener.allow_trace {
         let what = "a `tcp` listener knows nothing of HTTP's methods";
         problems.push(Problem::new(format!("{path}.allow_trace"), what).hint(hint));
+    }
+    let Limits { max_connections, handshake_timeout, .. } = listener.limits;
+    if listener.limits != (Limits { max_connections, handshake_timeout, ..Limits::default() }) {
+        let what = "a `tcp` listener knows `max_connections` and `handshake_timeout` only";
+        let hint = "leave the others out; how long a connection may be idle is `tcp.idle_timeout`";
+        problems.push(Problem::new(format!("{path}.limits"), what).hint(hint));
     }
 }
 

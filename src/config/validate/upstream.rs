@@ -41,8 +41,14 @@ fn tls(path: &str, tls: &UpstreamTls, problems: &mut Vec<Problem>) {
         let what = "`ca` has no effect, since `verify` is false";
         problems.push(Problem::new(format!("{path}.ca"), what).hint("leave one of them out"));
     }
-    if sni.as_ref().is_some_and(|sni| sni.is_empty() || sni.parse::<std::net::IpAddr>().is_ok()) {
+    if sni.as_ref().is_some_and(|sni| !is_dns_name(sni)) {
         let what = "not a DNS name; TLS can ask for names only";
         problems.push(Problem::new(format!("{path}.sni"), what).hint("leave it out for the request's Host"));
     }
+}
+
+/// Underscores are no part of host names, but of names that clusters have inside.
+fn is_dns_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    !name.is_empty() && name.bytes().all(fits) && name.parse::<std::net::IpAddr>().is_err()
 }
