@@ -117,7 +117,8 @@ impl Proxy {
     /// framing.
     pub(crate) fn settle_keepalive(&self, session: &mut Session) {
         if session.get_keepalive().is_some() {
-            session.set_keepalive(if self.ready.draining() { None } else { Some(KEEP) });
+            let last = self.ready.draining() || hop::closes(session.req_header());
+            session.set_keepalive(if last { None } else { Some(KEEP) });
         }
     }
 }
@@ -132,12 +133,6 @@ fn find<'a>(
     let request = session.req_header();
     let host = authority::host(request).map_err(|why| (&invalid.host, why))?;
     ctx.host.push_str(&host);
-    if repeats_length(request) {
-        return Err((&invalid.malformed, "the content length is given more than once"));
-    }
-    if !is_path(request) {
-        return Err((&invalid.target, "the request target is not a path"));
-    }
     ctx.route = router.find(&RequestView {
         host: &ctx.host,
         path: request.uri.path(),
@@ -158,25 +153,6 @@ fn filter(session: &mut Session, ctx: &mut RequestCtx, forward: &Forward, route:
     let verdict = forward.filters.on_request(&mut request, &mut exchange(of, route, &mut ctx.memory));
     *session.req_header_mut() = request;
     verdict
-}
-
-/// Whether the target is origin-form, absolute-form, or `*` of OPTIONS. Judged by what was sent:
-/// the parsed URI has a slash that the endpoint would not see.
-fn is_path(request: &pingora::http::RequestHeader) -> bool {
-    let target = request.raw_path();
-    let absolute = |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|t| t.eq_ignore_ascii_case(scheme));
-    target.starts_with(b"/")
-        || (target == b"*" && request.method == http::Method::OPTIONS)
-        || absolute(b"http://")
-        || absolute(b"https://")
-}
-
-/// Whether it says its length twice, if alike. An endpoint may take another of them for the right
-/// one (RFC 9112 6.3).
-fn repeats_length(request: &pingora::http::RequestHeader) -> bool {
-    let mut lengths = request.headers.get_all(header::CONTENT_LENGTH).iter();
-    let first = lengths.next().is_some_and(|length| length.as_bytes().contains(&b','));
-    first || lengths.next().is_some()
 }
 
 /// A client of HTTP/1.0 does not know of interim answers: Pingora drops them.

@@ -49,6 +49,12 @@ pub(super) fn request(request: &mut RequestHeader) {
     }
 }
 
+/// Whether a request says that its connection ends with it, in whichever of several lines: Pingora
+/// looks at the first.
+pub(super) fn closes(request: &RequestHeader) -> bool {
+    tokens(&request.headers).any(|token| token.eq_ignore_ascii_case("close"))
+}
+
 /// Takes the fields out of a response that stay between the endpoint and us.
 pub(super) fn response(response: &mut ResponseHeader) {
     for name in named(&response.headers) {

@@ -20,7 +20,7 @@ mod field;
 pub(crate) mod head;
 mod held;
 mod line;
-mod octet;
+pub(in crate::proxy) mod octet;
 pub(crate) mod refusal;
 pub(in crate::proxy) mod refuse;
 

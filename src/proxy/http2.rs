@@ -26,6 +26,7 @@
 
 mod answer;
 mod count;
+mod linger;
 mod narrow;
 mod pace;
 mod stream;
@@ -41,6 +42,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{Method, Request};
@@ -301,6 +303,15 @@ impl Serving<'_> {
 
     /// Serves a stream in a task of its own.
     fn dispatch(&self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        let reset = std::future::poll_fn(|cx| respond.poll_reset(cx)).now_or_never();
+        if let Some(reset) = reset {
+            // Given up, or broken by its body, in what came with its header: no endpoint need hear of
+            // it. What broke is counted and logged by what `tell` sees.
+            if !reset.is_ok_and(wire::is_fault) {
+                count::gone(self.server.proxy, self.server.link, &request);
+            }
+            return;
+        }
         if request.method() == Method::CONNECT {
             // Pingora would answer it without counting it.
             self.listener.http2.of(valid::Reason::Method).inc();

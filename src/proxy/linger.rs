@@ -16,15 +16,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 /// How long the client may go on. nginx's is 30 s, with 5 s between two reads.
-const LINGER: Duration = Duration::from_secs(5);
+pub(super) const LINGER: Duration = Duration::from_secs(5);
 
 /// Closes the stream in the background.
-pub(super) fn close(mut stream: Stream) {
+pub(super) fn close(stream: Stream) {
+    finish(stream, false);
+}
+
+/// The same. `told`: it has been shut down already, and must not be again: TLS would then look for the
+/// client's word of the end, and fail for good at what it finds instead.
+pub(super) fn finish(mut stream: Stream, told: bool) {
     // Without a runtime the process is ending.
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     runtime.spawn(timeout(LINGER, async move {
         let mut waste = vec![0; 16 * 1024];
-        if stream.shutdown().await.is_ok() {
+        if told || stream.shutdown().await.is_ok() {
             while stream.read(&mut waste).await.is_ok_and(|length| length > 0) {}
         }
     }));

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::frames::{Client, DATA, HEADERS, Outcome};
+use super::frames::{Client, DATA, HEADERS, Outcome, WINDOW, frame};
 use super::start;
 use crate::support::{Backend, Scripted, curl, require_peer, send};
 
@@ -71,6 +71,26 @@ async fn nghttp_and_h2load_get_through() {
     if let Some(text) = run("h2load", &["-n", "5000", "-c", "4", "-m", "60"]).await {
         assert!(text.contains("5000 succeeded, 0 failed"), "{text}");
     }
+}
+
+/// A reset after the answer, as HTTP/2 allows, makes curl forget the answer.
+#[tokio::test]
+async fn an_upload_that_nobody_needs_is_answered_in_peace() {
+    let live = "routes: [ { name: moved, redirect: { to: 'https://h{path}', status: 308 } } ]\n";
+    let tidegate = crate::support::Tidegate::new(live).start().await;
+    let body = vec![b'x'; 5_000_000];
+    for _ in 0..5 {
+        let args = [H2C, "-H", "expect:", "--data-binary", "@-", &tidegate.url("/a")];
+        let answer = crate::support::curl_with(&args, &body).await;
+        assert_eq!((answer.code, answer.status), (0, 308), "{answer:?}");
+    }
+    // One that sends it all, over what a stream may have on the way.
+    let mut client = Client::connect(tidegate.addr("http")).await;
+    client.post(1, "/a").await;
+    assert_eq!(client.outcome().await, Outcome::Status(308));
+    client.send(&frame(DATA, 0, 1, &[b'x'; 16_000]).repeat(4)).await;
+    let more = client.wait(WINDOW).await.unwrap();
+    assert_eq!(more.stream, 1, "{more:?}");
 }
 
 /// A body longer than what is kept for another try, to an endpoint that is gone.

@@ -125,6 +125,7 @@ const TARGETS: &[(&str, Outcome, &str)] = &[
     ("?a", Status(400), "target"),
     ("/a b", Reset(PROTOCOL_ERROR), "malformed"),
     ("/a\r\nx: y", Reset(PROTOCOL_ERROR), "malformed"),
+    ("/a\"b", Status(400), "target"),
     ("/a\0", Reset(PROTOCOL_ERROR), "malformed"),
     ("/\u{e4}", Status(400), "target"),
 ];
@@ -138,6 +139,7 @@ const FIELDS: &[(Fields, Outcome, &str)] = &[
     (&[(b"upgrade", b"websocket")], Reset(PROTOCOL_ERROR), "malformed"),
     (&[(b"te", b"gzip")], Reset(PROTOCOL_ERROR), "malformed"),
     (&[(b"x", b" y")], Status(400), "malformed"),
+    (&[(b"a\"b", b"y")], Status(400), "malformed"),
     (&[(b"content-length", b"3"), (b"content-length", b"3")], Reset(PROTOCOL_ERROR), "malformed"),
     (&[(b"content-length", b"3"), (b"content-length", b"4")], Reset(PROTOCOL_ERROR), "malformed"),
     (&[(b"content-length", b"-1")], Reset(PROTOCOL_ERROR), "malformed"),
@@ -171,17 +173,12 @@ fn rows() -> Vec<Row> {
     }
     row("TRACE".into(), request("TRACE", "/", &[]), Status(405), "method");
     row("a long method".into(), request(&"A".repeat(40), "/", &[]), Status(501), "method");
-    row(
-        "a long target".into(),
-        request("GET", &format!("/{}", "a".repeat(8192)), &[]),
-        Status(414),
-        "target_size",
-    );
+    row("a long target".into(), request("GET", &format!("/{}", "a".repeat(8192)), &[]), Status(414), "large");
     let many = vec![(&b"x"[..], &b"y"[..]); 101];
-    row("many fields".into(), request("GET", "/", &many), Status(431), "header_size");
+    row("many fields".into(), request("GET", "/", &many), Status(431), "large");
     let large = "v".repeat(5_000);
     let large = vec![(&b"x"[..], large.as_bytes()); 14];
-    row("a large header".into(), request("GET", "/", &large), Status(431), "header_size");
+    row("a large header".into(), request("GET", "/", &large), Status(431), "large");
     rows
 }
 
@@ -266,6 +263,38 @@ async fn a_body_of_another_length_ends_its_stream() {
         if counted == 2.0 { Ok(()) } else { Err(counted.to_string()) }
     })
     .await;
+}
+
+/// What is known to be broken when it comes is not begun.
+#[tokio::test]
+async fn a_body_that_is_broken_at_once_reaches_nobody() {
+    let backend = Backend::start("a").await;
+    let tidegate = start(backend.addr(), "{}").await;
+    for (length, body) in [("3", "ab"), ("3", "abcd"), ("0", "GET / HTTP/1.1")] {
+        let mut client = Client::connect(tidegate.addr("http")).await;
+        let head = request("POST", "/echo", &[(b"content-length", length.as_bytes())]);
+        let head = frame(HEADERS, END_HEADERS, 1, &head);
+        let body = frame(DATA, END_STREAM, 1, body.as_bytes());
+        client.send(&[head, body].concat()).await;
+        assert_eq!(client.outcome().await, Reset(PROTOCOL_ERROR));
+    }
+    eventually(SOON, async || {
+        let flags: Vec<_> = tidegate.access_log().iter().map(|line| line["flags"].to_string()).collect();
+        if flags == ["\"DPE\""; 3] { Ok(()) } else { Err(format!("{flags:?}")) }
+    })
+    .await;
+    assert_eq!(backend.requests(), 0);
+}
+
+/// Browsers send each cookie as a field of its own.
+#[tokio::test]
+async fn crumbs_of_a_cookie_count_as_one_field() {
+    let backend = Backend::start("a").await;
+    let tidegate = start(backend.addr(), "{}").await;
+    let mut client = Client::connect(tidegate.addr("http")).await;
+    let crumbs = vec![(&b"cookie"[..], &b"a=1"[..]); 180];
+    send(&mut client, &request("GET", "/echo", &crumbs)).await;
+    assert_eq!(client.outcome().await, Status(200));
 }
 
 #[tokio::test]

@@ -57,6 +57,19 @@ async fn pipelined_requests_are_answered_in_order() {
     assert_eq!(backend.requests(), 40);
 }
 
+/// What ends it may stand in any of several lines.
+#[tokio::test]
+async fn a_connection_ends_where_it_is_asked_to() {
+    let backend = Backend::start("one").await;
+    let tidegate = Tidegate::new(&web(backend.addr(), ROUTES)).start().await;
+    for lines in ["close", "Keep-Alive, CLOSE", "keep-alive\r\nconnection: close"] {
+        let mut raw = RawClient::connect(tidegate.addr("http")).await;
+        let answer = raw.ask(format!("GET / HTTP/1.1\r\nhost: h\r\nconnection: {lines}\r\n\r\n")).await;
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{lines}");
+        assert!(raw.closed().await, "{lines}");
+    }
+}
+
 #[tokio::test]
 async fn http_1_0_is_answered_in_its_own_way() {
     let backend = Backend::start("one").await;

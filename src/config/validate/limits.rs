@@ -11,6 +11,9 @@ const MOST_HEADERS: u32 = 250;
 /// Pingora's parser takes about as much.
 const MOST_HEADER: Size = Size(512 * 1024);
 
+/// `http::Uri` takes 65,534 bytes, the scheme and authority of a whole URL among them.
+const MOST_TARGET: Size = Size(60 * 1024);
+
 pub(super) fn check(at: &str, limits: Limits, problems: &mut Vec<Problem>) {
     counts(at, limits, problems);
     sizes(at, limits, problems);
@@ -51,14 +54,15 @@ fn counts(at: &str, limits: Limits, problems: &mut Vec<Problem>) {
 }
 
 fn sizes(at: &str, limits: Limits, problems: &mut Vec<Problem>) {
-    for (key, size) in
-        [("max_header_bytes", limits.max_header_bytes), ("max_target_bytes", limits.max_target_bytes)]
-    {
+    for (key, size, most) in [
+        ("max_header_bytes", limits.max_header_bytes, MOST_HEADER),
+        ("max_target_bytes", limits.max_target_bytes, MOST_TARGET),
+    ] {
         if let Some(size) = size
-            && (size < Size(256) || size > MOST_HEADER)
+            && (size < Size(256) || size > most)
         {
             let problem = Problem::new(format!("{at}.{key}"), format!("`{size}` is out of range"));
-            problems.push(problem.hint(format!("give 256 to {MOST_HEADER}")));
+            problems.push(problem.hint(format!("give 256 to {most}")));
         }
     }
 }

@@ -72,6 +72,8 @@ pub(crate) struct Conn {
     stage: Stage,
     answer: Answer,
     wait: wait::Waits,
+    /// The client has been told that no more comes.
+    shut: bool,
 }
 
 /// Whose bytes they are.
@@ -124,6 +126,7 @@ impl Conn {
             stage: Stage::Between,
             answer: Answer::Begun,
             wait: wait::Waits::default(),
+            shut: false,
         }
     }
 

@@ -10,7 +10,7 @@ const VALUE: u8 = 2;
 const TARGET: u8 = 4;
 
 /// A method or a field name may hold it.
-pub(super) fn is_token(byte: u8) -> bool {
+pub(in crate::proxy) fn is_token(byte: u8) -> bool {
     CLASS[usize::from(byte)] & TOKEN != 0
 }
 
@@ -22,7 +22,7 @@ pub(super) fn is_value(byte: u8) -> bool {
 
 /// Whether it may be a request target. RFC 3986 leaves `\\ ^ { | }` and the back tick out too;
 /// browsers send them as they are in a query, so they pass there, and all but the last in a path.
-pub(super) fn is_target(target: &[u8]) -> bool {
+pub(in crate::proxy) fn is_target(target: &[u8]) -> bool {
     let query = memchr(b'?', target).unwrap_or(target.len());
     let (path, query) = target.split_at(query);
     let fits = |byte: &u8| CLASS[usize::from(*byte)] & TARGET != 0;

@@ -59,8 +59,7 @@ impl Stream {
         Ok(())
     }
 
-    /// An answer before the answer. A 100 is not passed on: HTTP/2 clients that wait for one are
-    /// rare, and the endpoint's is not for them.
+    /// An answer before the answer.
     fn interim(&mut self, header: &ResponseHeader) -> Result<()> {
         let response = Response::from_parts(header.as_owned_parts(), ());
         self.respond.send_informational(response).or_err(ErrorType::WriteError, "writing an early answer")

@@ -18,8 +18,7 @@ pub(crate) struct Counters {
     host: Counter,
     target: Counter,
     method: Counter,
-    header_size: Counter,
-    target_size: Counter,
+    large: Counter,
     /// A body that did not come in time.
     pub(super) body_timeout: Counter,
     /// An answer that was not taken in time.
@@ -47,8 +46,7 @@ impl Counters {
             host: invalid("host"),
             target: invalid("target"),
             method: invalid("method"),
-            header_size: invalid("header_size"),
-            target_size: invalid("target_size"),
+            large: invalid("large"),
             body_timeout: ended("body_timeout"),
             write_timeout: ended("write_timeout"),
             streams: ended("max_streams"),
@@ -66,10 +64,18 @@ impl Counters {
             Reason::Host => &self.host,
             Reason::Target => &self.target,
             Reason::Method => &self.method,
-            Reason::HeaderSize => &self.header_size,
-            Reason::TargetSize => &self.target_size,
+            Reason::Large => &self.large,
         }
     }
+}
+
+/// Logs a stream that was given up before anybody looked at it.
+pub(super) fn gone(proxy: &Proxy, link: &Link, request: &Request<RecvStream>) {
+    let uri = request.uri();
+    let host = uri.authority().map_or("", http::uri::Authority::as_str).as_bytes();
+    let path = uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str).as_bytes();
+    let method = request.method().as_str();
+    lost::record(proxy, link, &Lost { method, host, path, ..Lost::new("HTTP/2", 499, Flag::DC) });
 }
 
 /// Counts and logs what never reached a phase of the proxy. `request`: as far as there was one.

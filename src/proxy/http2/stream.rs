@@ -22,6 +22,7 @@ use pingora::{Error, ErrorType, OrErr, Result};
 use tokio::time::{Instant, timeout_at};
 
 use super::count::Counters;
+use super::linger;
 use super::pace::Pace;
 use super::valve::Valve;
 use crate::config::boot::Bounds;
@@ -58,7 +59,8 @@ pub(super) struct Stream {
     pub(super) digest: Arc<Digest>,
     pub(super) shared: Arc<Shared>,
     pub(super) valve: Arc<Valve>,
-    body: RecvStream,
+    /// None: it is left to [`linger`](super::linger).
+    body: Option<RecvStream>,
     /// Of a frame that was too large to be given in one piece.
     rest: Bytes,
     pace: Pace,
@@ -133,7 +135,7 @@ impl Stream {
             request: parts.into(),
             digest,
             valve,
-            body,
+            body: Some(body),
             rest: Bytes::new(),
             pace,
             read: 0,
@@ -163,18 +165,21 @@ impl Stream {
         }
         self.read += data.len();
         self.kept.add(&data, self.shared.part(RETRY, &RETRY_EACH));
-        // More than was received can't be given back, so this does not fail.
-        let _ = self.body.flow_control().release_capacity(data.len());
+        if let Some(body) = &mut self.body {
+            // More than was received can't be given back, so this does not fail.
+            let _ = body.flow_control().release_capacity(data.len());
+        }
         Ok(Some(data))
     }
 
     /// The next frame, in time.
     async fn frame(&mut self) -> Result<Option<Bytes>> {
-        let data = match self.body.data().now_or_never() {
+        let Some(body) = &mut self.body else { return Ok(None) };
+        let data = match body.data().now_or_never() {
             Some(data) => data,
             None => {
                 let end = self.pace.wait(Instant::now());
-                let Ok(data) = timeout_at(end, self.body.data()).await else {
+                let Ok(data) = timeout_at(end, body.data()).await else {
                     self.shared.counters.body_timeout.inc();
                     return Err(Error::explain(ErrorType::ReadTimedout, "the body does not come").into_down());
                 };
@@ -200,14 +205,19 @@ impl Stream {
 
     /// Whether there is no more of the body to read.
     pub(super) fn is_done(&self) -> bool {
-        self.rest.is_empty() && (self.is_empty() || self.body.is_end_stream())
+        self.rest.is_empty() && (self.is_empty() || self.is_read())
     }
 
     /// Whether there never was any.
     pub(super) fn is_empty(&self) -> bool {
         let none =
             || self.request.headers.get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes) == Some(b"0");
-        self.read == 0 && self.rest.is_empty() && (self.body.is_end_stream() || none())
+        self.read == 0 && self.rest.is_empty() && (self.is_read() || none())
+    }
+
+    /// Whether the client has said that there is no more, and that was read.
+    fn is_read(&self) -> bool {
+        self.body.as_ref().is_none_or(RecvStream::is_end_stream)
     }
 
     pub(super) fn keep(&mut self) {
@@ -224,6 +234,18 @@ impl Stream {
         match &self.kept {
             Kept::All(bytes) if !bytes.is_empty() => Some(Bytes::copy_from_slice(bytes)),
             _ => None,
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // One that is given up amid its answer is reset when nobody has a part of it any more.
+        if self.ended
+            && let Some(body) = self.body.take()
+            && !body.is_end_stream()
+        {
+            linger::drain(body);
         }
     }
 }

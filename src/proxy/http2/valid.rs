@@ -12,8 +12,10 @@
 use http::{Method, header};
 use pingora::http::RequestHeader;
 
-/// Longer than any registered method (`UPDATEREDIRECTREF` has 17).
-const LONGEST_METHOD: usize = 24;
+use crate::proxy::http1::octet::{is_target, is_token};
+
+/// As in HTTP/1.
+const LONGEST_METHOD: usize = 32;
 
 /// What each field counts beside its bytes (RFC 9113 6.5.2).
 const FIELD: usize = 32;
@@ -44,8 +46,8 @@ pub(crate) enum Reason {
     Host,
     Target,
     Method,
-    HeaderSize,
-    TargetSize,
+    /// More of it than a listener takes.
+    Large,
 }
 
 /// Whether the request may go on. `ended`: it has no body.
@@ -87,11 +89,11 @@ fn target(request: &RequestHeader, most: usize) -> Result<(), Fault> {
     let target = request.raw_path();
     if target.len() > most {
         let why = "the request target is too long";
-        return Err(Fault { reason: Reason::TargetSize, status: 414, why });
+        return Err(Fault { reason: Reason::Large, status: 414, why });
     }
     let refuse = |why| Err(Fault { reason: Reason::Target, status: 400, why });
     // The URI has lost a fragment by now, which no client sends.
-    if target.iter().any(|byte| !byte.is_ascii_graphic()) {
+    if !is_target(target) {
         return refuse("the request target has a byte that it may not have");
     }
     let known = matches!(request.uri.scheme_str(), None | Some("http" | "https"));
@@ -127,8 +129,8 @@ fn host(request: &RequestHeader) -> Result<(), Fault> {
 }
 
 fn fields(request: &RequestHeader, most: &Most) -> Result<(), Fault> {
-    let refuse = |why| Err(Fault { reason: Reason::HeaderSize, status: 431, why });
-    if request.headers.len() > most.headers {
+    let refuse = |why| Err(Fault { reason: Reason::Large, status: 431, why });
+    if count(request) > most.headers {
         return refuse("there are too many header fields");
     }
     let size =
@@ -136,6 +138,11 @@ fn fields(request: &RequestHeader, most: &Most) -> Result<(), Fault> {
     let total: usize = request.headers.iter().map(size).sum();
     if total + request.raw_path().len() > most.header_bytes {
         return refuse("the header is too large");
+    }
+    // `h2` takes the quote for a letter of names.
+    if request.headers.keys().any(|name| !name.as_str().bytes().all(is_token)) {
+        let why = "a field name is not a token";
+        return Err(Fault { reason: Reason::Malformed, status: 400, why });
     }
     let padded = |value: &http::HeaderValue| {
         let bytes = value.as_bytes();
@@ -146,6 +153,12 @@ fn fields(request: &RequestHeader, most: &Most) -> Result<(), Fault> {
         return Err(Fault { reason: Reason::Malformed, status: 400, why });
     }
     Ok(())
+}
+
+/// How many fields there are. The crumbs of a cookie are one: browsers send each cookie as a crumb.
+fn count(request: &RequestHeader) -> usize {
+    let crumbs = request.headers.get_all(header::COOKIE).iter().count();
+    request.headers.len() - crumbs.saturating_sub(1)
 }
 
 fn length(request: &RequestHeader, ended: bool) -> Result<(), Fault> {

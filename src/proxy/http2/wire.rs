@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use h2::Reason;
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
@@ -95,6 +96,14 @@ pub(super) struct Wire {
     meter: Arc<Meter>,
     read: Scanner,
     written: Scanner,
+    /// The client has been told that no more comes.
+    shut: bool,
+}
+
+/// Whether a stream is reset with this since the client broke the protocol.
+pub(super) fn is_fault(code: Reason) -> bool {
+    use Reason as R;
+    matches!(code, R::PROTOCOL_ERROR | R::FLOW_CONTROL_ERROR | R::STREAM_CLOSED | R::FRAME_SIZE_ERROR)
 }
 
 // === impl Scanner ===
@@ -208,9 +217,8 @@ impl Meter {
         match seen {
             // REFUSED_STREAM is `h2`'s word for one stream too many.
             Seen::Reset(7) => drop(self.refused.fetch_add(1, Relaxed)),
-            // PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR: the client's doing.
             // Our own have other codes: CANCEL, NO_ERROR, INTERNAL_ERROR.
-            Seen::Reset(1 | 3 | 5 | 6) => {
+            Seen::Reset(code) if is_fault(code.into()) => {
                 self.faults.fetch_add(1, Relaxed);
                 self.resets.fetch_add(1, Relaxed);
             }
@@ -229,7 +237,7 @@ impl Meter {
 
 impl Wire {
     pub(super) fn new(inner: Stream, meter: Arc<Meter>) -> Self {
-        Self { inner, meter, read: Scanner::of_client(), written: Scanner::default() }
+        Self { inner, meter, read: Scanner::of_client(), written: Scanner::default(), shut: false }
     }
 }
 
@@ -269,7 +277,9 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        let polled = Pin::new(&mut self.inner).poll_shutdown(cx);
+        self.shut |= matches!(polled, Poll::Ready(Ok(())));
+        polled
     }
 
     fn poll_write_vectored(
@@ -302,7 +312,7 @@ impl Drop for Wire {
         if self.meter.told().is_some_and(|code| code != 0) {
             // A stand-in, since a value cannot be moved out of one that is being dropped.
             let nothing: Stream = Box::new(tokio::io::duplex(1).0);
-            linger::close(std::mem::replace(&mut self.inner, nothing));
+            linger::finish(std::mem::replace(&mut self.inner, nothing), self.shut);
         }
     }
 }

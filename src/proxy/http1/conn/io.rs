@@ -65,6 +65,7 @@ impl AsyncWrite for Conn {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.inner).poll_shutdown(cx);
+        this.shut |= matches!(polled, Poll::Ready(Ok(())));
         this.poll_taken(polled, cx)
     }
 
@@ -90,7 +91,7 @@ impl Drop for Conn {
         if self.note.lingers() && !self.note.stalled() {
             // A stand-in, since a value cannot be moved out of one that is being dropped.
             let nothing: Stream = Box::new(tokio::io::duplex(1).0);
-            linger::close(std::mem::replace(&mut self.inner, nothing));
+            linger::finish(std::mem::replace(&mut self.inner, nothing), self.shut);
         }
     }
 }

@@ -30,12 +30,13 @@ fn targets_and_methods() {
         ("GET", "/a?b=%20", None),
         ("OPTIONS", "*", None),
         ("PROPFIND", "/", None),
+        ("GET", "/a\"b", Some((Reason::Target, 400))),
         ("GET", "*", Some((Reason::Target, 400))),
         ("GET", "/\u{e4}", Some((Reason::Target, 400))),
-        ("GET", long.as_str(), Some((Reason::TargetSize, 414))),
+        ("GET", long.as_str(), Some((Reason::Large, 414))),
         ("TRACE", "/", Some((Reason::Method, 405))),
         ("CONNECT", "/", Some((Reason::Method, 405))),
-        ("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "/", Some((Reason::Method, 501))),
+        ("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "/", Some((Reason::Method, 501))),
     ] {
         assert_eq!(judged(&request(method, Some("h"), path, &[]), true), fault, "{method} {path}");
     }
@@ -66,7 +67,7 @@ fn authority_and_host_are_one() {
 #[test]
 fn fields_are_counted_and_lengths_fit() {
     let bad = Some((Reason::Malformed, 400));
-    let size = Some((Reason::HeaderSize, 431));
+    let size = Some((Reason::Large, 431));
     let large = "v".repeat(4096);
     for (fields, ended, fault) in [
         (&[("x", "y"); 10][..], true, None),
