@@ -36,7 +36,8 @@ async fn drain(tidegate: &TidegateProcess, path: &str, author: &str, why: &str) 
 async fn it_says_who_is_out_why_and_since_when() {
     let (good, sick, failing) =
         (Backend::start("good").await, Backend::start("sick").await, Backend::start("failing").await);
-    let drained = Backend::start("drained").await;
+    // Each address is in one cluster, so that a line of the page says which.
+    let (drained, reserve) = (Backend::start("drained").await, Backend::start("reserve").await);
     sick.set_healthy(false);
     let list = |all: &[&Backend]| {
         let list: Vec<_> = all.iter().map(|b| format!("{{ address: '{}' }}", b.addr())).collect();
@@ -46,7 +47,7 @@ async fn it_says_who_is_out_why_and_since_when() {
     let text = format!(
         "clusters:\n  web:\n    static: {{ endpoints: [ {} ] }}\n    {check}\n    outlier_detection: {{}}\n    failover: [ spare ]\n  spare:\n    static: {{ endpoints: [ {} ] }}\nroutes: [ {{ name: all, cluster: web }} ]\n",
         list(&[&good, &sick, &failing, &drained]),
-        list(&[&good]),
+        list(&[&reserve]),
     );
     let tidegate = Tidegate::new(&text).start().await;
     drain(&tidegate, &format!("web/endpoints/{}", drained.addr()), "ann", "disk <b>full</b>").await;

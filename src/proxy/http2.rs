@@ -77,8 +77,10 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// How much of all bodies of a connection may be on the way to us.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-/// How much of an answer `h2` takes that the socket has not.
-const SEND_BUFFER: usize = 16 * 1024;
+/// How much of each answer `h2` takes that the socket has not. A client that does not read holds so
+/// much for each of its streams; what is on the way to one that reads is in the kernel, not here. The
+/// bad side: a large answer is woken for every so many bytes.
+const SEND_BUFFER: usize = 8 * 1024;
 
 /// From how many streams on a connection each has to do with little.
 const CROWD: usize = 8;
