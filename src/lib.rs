@@ -78,7 +78,7 @@
 //! | change | [`control`], [`consul`], [`tls`], the sources in [`discovery`], [`outlier::service`], the probes in [`health`] | what moves the world |
 //! | compiled | [`snapshot`], [`cluster`] | what requests read |
 //! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], [`grpc`], [`retry`], [`outlier`], [`priority`], [`proxy_protocol`], [`client_hello`], the rules in [`discovery`] and [`health`] | pure |
-//! | ground | [`config`], [`observe`], [`state_file`] | what operators write; what they see; what lasts |
+//! | ground | [`config`], [`observe`], [`state_file`], `stream` | what operators write; what they see; what lasts; what streams of ours have in common |
 //!
 //! # The laws
 //!
@@ -123,4 +123,5 @@ pub mod route;
 pub mod snapshot;
 pub mod split;
 pub mod state_file;
+mod stream;
 pub mod tls;

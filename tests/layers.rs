@@ -39,7 +39,7 @@ const LAYERS: &[&[&str]] = &[
         "client_hello",
         "discovery",
     ],
-    &["config", "observe", "state_file"],
+    &["config", "observe", "state_file", "stream"],
 ];
 
 /// Levels below this one are pure: no async, no clock, no global random.
