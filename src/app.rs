@@ -53,6 +53,7 @@ use crate::proxy::{Listener, Proxy};
 use crate::snapshot::compile::{Plan, Step, Surroundings};
 use crate::snapshot::{Cell, Snapshot, Table};
 use crate::split::Standing;
+use crate::state_file::Owner;
 use crate::tls::{self, Terminator};
 use crate::upgrade::activation;
 use crate::upgrade::gate::Gate;
@@ -218,7 +219,8 @@ impl Builder {
         let ready = Arc::new(Ready::new());
         let cell =
             Arc::new(Cell::new(Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()))));
-        let writer = Writer::new(config, file, around.clone(), cell.clone(), ready.clone())
+        let (heritage, owner) = (None, Owner::default());
+        let writer = Writer::new(config, file, around.clone(), cell.clone(), ready.clone(), heritage, owner)
             .map_err(|problems| StartError::Config(places.place(problems)))?;
         // It holds the text of the file, and this function lasts as long as the process.
         drop(places);

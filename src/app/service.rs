@@ -121,10 +121,12 @@ impl Control {
 impl BackgroundService for Control {
     async fn start_with_ready_notifier(&self, _shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
         let Some(parts) = self.0.lock().await.take() else { return };
-        let Parts { writer, changes, inbox, file, hangups, statuses, heard, state_dir, .. } = parts;
+        let Parts { mut writer, changes, inbox, file, hangups, statuses, heard, state_dir, .. } = parts;
         let (stop, stopped, cell, terminators) = (parts.stop, parts.stopped, parts.cell, parts.terminators);
         let (updates, members) = mpsc::unbounded_channel();
-        let hub = Hub::new(updates, state_dir, statuses).run(writer.wanted(), stop.clone());
+        let hub = Hub::new(updates, state_dir, statuses).owned(writer.owner());
+        writer.keeper(hub.line());
+        let hub = hub.run(writer.wanted(), stop.clone());
         tokio::spawn(async move {
             hub.await;
             drop(stopped);
