@@ -283,3 +283,6 @@ impl<A> std::fmt::Debug for Listening<A> {
         f.debug_struct("Listening").field("name", &self.name).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
