@@ -140,6 +140,19 @@ async fn the_queue_of_a_socket_that_another_holds_is_left_to_it() {
     assert_eq!(timeout(SOON, waits[0].read_u8()).await.unwrap().unwrap(), 1);
 }
 
+/// The process is told to stop before the hand-over is settled.
+#[tokio::test]
+async fn a_stop_does_nothing_to_a_socket_that_an_heir_may_hold() {
+    let elder = run(&claims(1), Had::default(), true, Ends::AtStop);
+    elder.gate.reached(State::Accepting).await;
+    let address = elder.addresses[0];
+    let heir: std::net::TcpListener = elder.sockets.all().remove(0).1.into();
+    elder.stop.send_replace(true);
+    assert_eq!(elder.gate.reached(State::Closed).await, State::Closed);
+    let connected = timeout(SOON, TcpStream::connect(address)).await.unwrap();
+    assert!(connected.is_ok() && heir.accept().is_ok());
+}
+
 #[tokio::test]
 async fn one_that_never_ends_does_not_hear_of_a_stop() {
     let running = run(&claims(1), Had::default(), true, Ends::Never);
