@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::control::heritage::Heritage;
 use crate::upgrade::channel::Channel;
@@ -81,6 +81,8 @@ pub enum Ending {
     Drain,
     /// At once.
     Now,
+    /// Another process serves, and this one drains.
+    Upgraded,
 }
 
 /// The task that hands over.
@@ -176,6 +178,7 @@ impl<E: Estate> Elder<E> {
 impl Ask {
     /// Says no.
     async fn refuse(self, why: &str) {
+        warn!(why, "an upgrade is asked for and not begun");
         match self {
             Self::Spawn { reply, .. } => {
                 let _ = reply.send(Err(why.to_owned()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::control::heritage::Heritage;
 use crate::upgrade::channel::{Channel, ChannelError};
@@ -99,7 +99,6 @@ impl<'a, E: Estate> HandOver<'a, E> {
                 how = self.process.ended() => return Event::Ended(how),
                 now = stop(self.ending) => return Event::Stop { now },
                 Some(ask) = self.asks.recv() => {
-                    warn!("another upgrade is asked for while one is under way; it is not begun");
                     ask.refuse("an upgrade is under way").await;
                 }
                 () = sleep_until(self.deadline) => return Event::Late,
