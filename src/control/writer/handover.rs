@@ -173,6 +173,8 @@ impl Writer {
             overlay: Some(self.ledger.stored()),
             members: Estate::new(),
             clusters: self.roster.remember(),
+            // Whoever registers says it.
+            registered: Vec::new(),
         };
         let line = self.handover.line.clone();
         self.handover.errands.spawn(async move {
