@@ -161,6 +161,8 @@ async fn splits() {
     assert_eq!((status, &told["generation"], &told["epoch"]), (409, &41.into(), &3.into()));
     let (status, told) = ask(put, r#"{"weights": {"control": 80}, "why": "full"}"#).await;
     assert!(status == 500 && told["error"].as_str().unwrap().contains("/state/overlay.json"), "{told}");
+    let (status, told) = ask(put, r#"{"weights": {"control": 80}, "why": "upgrade"}"#).await;
+    assert_eq!((status, told["hint"].as_str()), (503, Some("nothing was changed")), "{told}");
     let (status, told) = ask(put, r#"{"weights": {"control": -1}}"#).await;
     assert_eq!((status, &told["problems"][0]["path"]), (422, &"weights.control".into()));
     assert_eq!(ask(put, "").await.0, 400);
