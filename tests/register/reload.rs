@@ -59,7 +59,7 @@ async fn tags_and_checks_change_in_place() {
     agent.put("agent/service/register", other).await;
     eventually(SOON, async || {
         let answer = get(&agent, "health/service/edge").await;
-        (answer[0]["Service"]["Tags"] == json!(["two"])).then_some(()).ok_or(answer.to_string())
+        (answer[0]["Service"]["Tags"] == json!(["two"])).then_some(()).ok_or_else(|| answer.to_string())
     })
     .await;
     let told = tidegate.stderr();
