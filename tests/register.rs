@@ -1,6 +1,7 @@
 //! The proxy's own entry in a real Consul, as a watcher sees it: a blocking query on
 //! `/v1/health/service`, every return of which is written down.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_types, reason = "the lock of a test's notes, never held over an await")]
 
 mod support;
 

@@ -5,10 +5,10 @@
 //! changes the entry there, one for another place leaves the old entry to be removed once the new one
 //! is in. Until then the old one is kept alive.
 
+use std::time::Duration;
+
 use crate::consul::agent::Service;
 use crate::consul::{Agent, Client, Error, Settings};
-
-use std::time::Duration;
 
 /// An entry, and who is spoken to about it.
 #[derive(Clone, Debug)]
@@ -35,14 +35,6 @@ pub(super) struct Book {
 // === impl Entry ===
 
 impl Entry {
-    /// # Errors
-    ///
-    /// [`Error::Config`] where the agent cannot be asked.
-    pub(super) fn new(settings: Settings, service: Service, ttl: Option<Duration>) -> Result<Self, Error> {
-        let agent = Agent::new(Client::new(&settings)?);
-        Ok(Self { settings, agent, service, ttl, sent: false, settled: false })
-    }
-
     fn is_at(&self, other: &Self) -> bool {
         self.service.id == other.service.id && self.settings.address == other.settings.address
     }
@@ -51,6 +43,26 @@ impl Entry {
 // === impl Book ===
 
 impl Book {
+    /// An entry that is not in the book yet. Connections to an agent that is spoken to already are
+    /// shared: reading the certificates of a new client takes its time, and an heir has little.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] where the agent cannot be asked.
+    pub(super) fn entry(
+        &self,
+        settings: Settings,
+        service: Service,
+        ttl: Option<Duration>,
+    ) -> Result<Entry, Error> {
+        let known = self.goal.iter().chain(&self.old).find(|entry| entry.settings == settings);
+        let agent = match known {
+            Some(entry) => entry.agent.clone(),
+            None => Agent::new(Client::new(&settings)?),
+        };
+        Ok(Entry { settings, agent, service, ttl, sent: false, settled: false })
+    }
+
     /// Takes another wish. False: it is the one that is there.
     pub(super) fn want(&mut self, mut wish: Option<Entry>) -> bool {
         let same = match (&self.goal, &wish) {
@@ -62,12 +74,7 @@ impl Book {
         }
         if let Some(before) = self.goal.take() {
             match &mut wish {
-                Some(wish) if wish.is_at(&before) => {
-                    wish.sent = before.sent;
-                    if wish.settings == before.settings {
-                        wish.agent = before.agent;
-                    }
-                }
+                Some(wish) if wish.is_at(&before) => wish.sent = before.sent,
                 _ if before.sent => self.old.push(before),
                 _ => {}
             }
@@ -82,8 +89,8 @@ impl Book {
     }
 
     /// Takes what an elder left, before the first wish.
-    pub(super) fn inherit(&mut self, left: impl IntoIterator<Item = Entry>) {
-        self.old.extend(left.into_iter().map(|entry| Entry { sent: true, ..entry }));
+    pub(super) fn inherit(&mut self, left: Entry) {
+        self.old.push(Entry { sent: true, ..left });
     }
 
     /// What may be at an agent.

@@ -144,11 +144,12 @@ impl Task {
     /// Takes over what an elder left.
     fn inherit(&mut self, live: &Live, inherited: Vec<Service>) {
         let Ok(settings) = Settings::resolve(&live.consul, &from_environment) else { return };
-        let entry = |service: Service| {
+        for service in inherited {
             let ttl = service.check.ttl.strip_suffix("ms").and_then(|ms| ms.parse().ok());
-            Entry::new(settings.clone(), service, ttl.map(Duration::from_millis)).ok()
-        };
-        self.book.inherit(inherited.into_iter().filter_map(entry));
+            if let Ok(left) = self.book.entry(settings.clone(), service, ttl.map(Duration::from_millis)) {
+                self.book.inherit(left);
+            }
+        }
     }
 
     /// Takes the config's wish.
@@ -182,7 +183,7 @@ impl Task {
     fn entry(&self, register: &Register, live: &Live) -> Result<Entry, String> {
         let (service, ttl) = entry(register, &self.boot, host().as_deref())?;
         let settings = Settings::resolve(&live.consul, &from_environment).map_err(|e| e.to_string())?;
-        Entry::new(settings, service, ttl).map_err(|e| e.to_string())
+        self.book.entry(settings, service, ttl).map_err(|e| e.to_string())
     }
 
     /// Does what is due.

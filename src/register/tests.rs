@@ -223,7 +223,7 @@ fn wish(address: &str, id: &str, tag: &str) -> Entry {
     let consul = crate::config::live::Consul { address: Some(address.into()), ..Default::default() };
     let (mut service, ttl) = made("{ name: edge }", WEB).unwrap();
     (service.id, service.tags) = (id.into(), vec![tag.into()]);
-    Entry::new(Settings::resolve(&consul, &|_| None).unwrap(), service, ttl).unwrap()
+    Book::default().entry(Settings::resolve(&consul, &|_| None).unwrap(), service, ttl).unwrap()
 }
 
 #[test]
@@ -248,7 +248,8 @@ fn an_entry_that_moves_is_removed_once_the_new_one_is_in() {
 #[test]
 fn what_an_elder_left_is_taken_on_or_goes() {
     let mut book = Book::default();
-    book.inherit([wish("h:1", "a", "x"), wish("h:1", "b", "x")]);
+    book.inherit(wish("h:1", "a", "x"));
+    book.inherit(wish("h:1", "b", "x"));
     book.want(Some(wish("h:1", "a", "x")));
     assert!(book.goal.as_ref().unwrap().sent);
     assert_eq!(book.old.iter().map(|old| old.service.id.as_str()).collect::<Vec<_>>(), ["b"]);

@@ -34,13 +34,13 @@ fn passing(id: &str) -> impl Fn(&[(String, String)]) -> bool {
 #[tokio::test]
 async fn an_upgrade_is_no_event_in_consul() {
     let Some(agent) = Agent::start().await else { return };
-    let text = live(&agent.address(), ", id: edge-1, ttl: 3s");
+    let text = live(&agent.address(), ", id: edge-1, ttl: 6s");
     let watcher = Watcher::start(&agent, "edge");
     let mut elder = process(&text);
     elder.register.start(Vec::new());
     watcher.until(SOON, passing("edge-1")).await;
     let wakes = watcher.count();
-    for _ in 0..5 {
+    for _ in 0..3 {
         let heir = process(&text);
         let left = elder.register.registered();
         assert_eq!(left.len(), 1);
@@ -51,10 +51,10 @@ async fn an_upgrade_is_no_event_in_consul() {
         elder.register.leave(LEAVE).await;
         elder = heir;
         // Longer than a third of the TTL: the heir speaks.
-        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        tokio::time::sleep(Duration::from_millis(2_200)).await;
     }
     // Longer than the TTL after the first elder's last word.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
     assert_eq!(watcher.count(), wakes, "{watcher:?}");
     assert_eq!(elder.register.status().unwrap().registrations, 0, "the heirs found it right");
 
