@@ -22,6 +22,7 @@
 mod bind;
 mod lifecycle;
 mod service;
+mod systemd;
 mod world;
 
 use std::path::PathBuf;
@@ -234,7 +235,7 @@ impl Builder {
             .map_err(|problems| StartError::Config(places.place(problems)))?;
         // It holds the text of the file, and this function lasts as long as the process.
         drop(places);
-        let drains = writer.drains();
+        let (drains, reloads) = (writer.drains(), writer.reloads());
         let (inbox, changes) = Inbox::new();
         let statuses = Statuses::default();
         let heard = Heard::default();
@@ -285,6 +286,19 @@ impl Builder {
         server.add_service(door).add_dependency(&bootstrap);
 
         let listening = ready.clone();
+        let (_, main) = tokio::sync::watch::channel(true);
+        let systemd = systemd::Systemd {
+            cell: cell.clone(),
+            ready: ready.clone(),
+            inbox: inbox.clone(),
+            proxy: proxy.clone(),
+            around: around.clone(),
+            reloads,
+            main,
+            workers: systemd::Workers::default(),
+            waiting: Box::new(|| None),
+            grace: boot.server.grace_period.0,
+        };
         let world =
             world::Process { cell, ready, inbox, statuses, heard, board, drains, around, boot: boot.clone() };
         let admin = admin::service(Arc::new(world), &boot.admin);
@@ -297,6 +311,7 @@ impl Builder {
         let shutdown_signal = Box::new(lifecycle.signals(signals));
         bind::wait_open(&boot, &listening).map_err(StartError::Thread)?;
         lifecycle.watch(proxy);
+        systemd.start();
         info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "starting");
         server.run(RunArgs { shutdown_signal });
         Ok(())

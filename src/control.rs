@@ -30,6 +30,7 @@ pub mod overlay;
 mod pending;
 mod reading;
 pub mod ready;
+pub mod reloads;
 pub mod watch;
 pub mod weights;
 pub mod writer;

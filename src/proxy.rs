@@ -56,7 +56,7 @@ mod variant;
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -95,6 +95,8 @@ pub struct Proxy {
 pub struct Listener {
     pub(crate) name: String,
     address: std::net::SocketAddr,
+    /// Connections that were taken from the kernel, also those that are turned away at once.
+    accepted: AtomicU64,
     in_flight: IntGauge,
     pub(crate) limits: Limits,
     pub(crate) bounds: Bounds,
@@ -188,6 +190,7 @@ impl Listener {
             invalid,
             late,
             address: config.address,
+            accepted: AtomicU64::new(0),
             allow_trace: config.allow_trace,
             proxy_protocol: config.proxy_protocol.clone(),
             tcp: config.tcp.is_some(),
@@ -218,6 +221,11 @@ impl Proxy {
     /// Requests in flight and connections that are passed through, on all listeners.
     pub fn in_flight(&self) -> i64 {
         self.listeners.iter().map(Listener::in_flight).sum()
+    }
+
+    /// The listeners with their addresses, and how many connections each has taken.
+    pub fn accepted(&self) -> impl Iterator<Item = (&str, std::net::SocketAddr, u64)> {
+        self.listeners.iter().map(|l| (l.name.as_str(), l.address, l.accepted.load(Relaxed)))
     }
 
     /// Open connections from clients, on all listeners.

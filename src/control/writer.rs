@@ -20,6 +20,7 @@ use crate::control::overlay;
 use crate::control::pending::{Pending, documents, waiting};
 use crate::control::reading::{Candidate, Reader, Request, compile, open_log};
 use crate::control::ready::Ready;
+use crate::control::reloads::Reloads;
 use crate::control::{Applied, Change, Rejected, WARM};
 use crate::discovery::{Stop, Update};
 use crate::endpoint::Roster;
@@ -46,6 +47,8 @@ pub struct Writer {
     desk: Desk,
     /// What is drained, for the admin API.
     drains: Posted,
+    /// How reloads go, for systemd.
+    reloads: watch::Sender<Reloads>,
     /// What the sources are to watch: the pending config, else the serving one.
     wanted: watch::Sender<Arc<Live>>,
 }
@@ -103,6 +106,7 @@ impl Writer {
             ledger,
             desk,
             drains,
+            reloads: watch::Sender::default(),
             wanted,
         })
     }
@@ -115,6 +119,11 @@ impl Writer {
     /// What is drained, for the admin API.
     pub fn drains(&self) -> Posted {
         self.drains.clone()
+    }
+
+    /// How reloads go, as they go.
+    pub fn reloads(&self) -> watch::Receiver<Reloads> {
+        self.reloads.subscribe()
     }
 
     /// What stands over the file's weights at the start, for those that follow the fleet's documents.
@@ -165,6 +174,7 @@ impl Writer {
                 // First, and whatever becomes of the rest: a log that was rotated does not wait for
                 // a good config.
                 self.cell.load().access_log.reopen();
+                self.reloads.send_modify(Reloads::begin);
                 self.reader.ask(cause, reply);
             }
             Change::Drain { request, reply } => {
@@ -177,6 +187,7 @@ impl Writer {
                 self.documents(&prefix, said);
             }
             Change::NoDocuments { prefix } => self.documents_answered(&prefix),
+            Change::Ping { reply } => drop(reply.send(())),
         }
     }
 
@@ -210,6 +221,8 @@ impl Writer {
     fn read(&mut self, request: Request, outcome: Result<Candidate, Vec<Problem>>) {
         let Request { cause, mut replies } = request;
         self.around.metrics.reloaded(outcome.is_ok());
+        let problems = outcome.as_ref().err().map_or(&[][..], Vec::as_slice);
+        self.reloads.send_modify(|reloads| reloads.read(problems));
         let Candidate { boot, plan, access_log } = match outcome {
             Ok(candidate) => candidate,
             Err(problems) => {
@@ -266,6 +279,7 @@ impl Writer {
             self.next();
         }
         let generation = self.cell.load().generation;
+        self.reloads.send_modify(Reloads::serves);
         for reply in replies {
             let (needs_upgrade, warnings) = (needs_upgrade.clone(), warnings.clone());
             let _ = reply.send(Ok(Applied { generation, needs_upgrade, warnings }));

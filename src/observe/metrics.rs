@@ -70,6 +70,7 @@ pub struct Metrics {
     invalid: Family,
     turned_away: Family,
     late: Family,
+    watchdog: Family,
     http2_ended: Family,
     retries: Family,
     panic: Family,
@@ -145,6 +146,11 @@ impl Metrics {
                 "Connections ended because the client was too slow, by the limit.",
                 &["listener", "limit"],
             ),
+            watchdog: Family::new(
+                "tidegate_watchdog_missed_total",
+                "Times that systemd was not told that this process is alive, by the part that hung.",
+                &["part"],
+            ),
             http2_ended: Family::new(
                 "tidegate_http2_ended_total",
                 "HTTP/2 streams and connections of clients that were ended for their own doing, by reason.",
@@ -181,6 +187,9 @@ impl Metrics {
         self.last_reload.set(1);
         for result in ["success", "failure"] {
             self.reloads.counter(&[result]);
+        }
+        for part in ["control", "workers", "accept"] {
+            self.watchdog.counter(&[part]);
         }
         Ok(())
     }
@@ -253,6 +262,11 @@ impl Metrics {
         self.last_reload.set(i64::from(success));
     }
 
+    /// Counts a look of the watchdog that found something hung: `control`, `workers` or `accept`.
+    pub fn watchdog_missed(&self, part: &'static str) {
+        self.watchdog.counter(&[part]).inc();
+    }
+
     /// Drops the series of routes and clusters whose handles nobody holds any more.
     pub fn sweep(&self) {
         self.routes.sweep();
@@ -284,6 +298,7 @@ impl Metrics {
         }
         self.turned_away.render(&mut text);
         self.late.render(&mut text);
+        self.watchdog.render(&mut text);
         self.http2_ended.render(&mut text);
         self.outliers.families().for_each(|family| family.render(&mut text));
         let split = [&self.assignments, &self.crossings];
