@@ -27,7 +27,7 @@ use crate::discovery::Statuses;
 use crate::discovery::keep::LastError;
 use crate::endpoint::{Checked, Endpoint, Registry, Standing, State};
 use crate::health::service::board::Board;
-use crate::observe::metrics::{ClusterSample, EndpointState, Scrape, SourceSample};
+use crate::observe::metrics::{ClusterSample, EndpointState, Os, Scrape, SourceSample};
 use crate::priority;
 use crate::snapshot::compile::Surroundings;
 use crate::snapshot::mirror::Mirror;
@@ -159,6 +159,7 @@ impl World for Process {
             clusters: &clusters,
             sources: &sources,
             splits: &sample::splits(&snapshot),
+            os: Some(&Os::read()),
         })
     }
 
