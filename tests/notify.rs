@@ -49,6 +49,11 @@ async fn ready_reloads_and_the_end_are_told() {
     tidegate.term();
     let told = "STOPPING=1\nSTATUS=draining: 1 requests, 1 connections left\nEXTEND_TIMEOUT_USEC=15000000\n";
     let stopping = ear.hears(again, &[told]).await;
+    // Who looks from outside is told, and whoever restarts what is dead has no reason to.
+    let (status, text) = tidegate.admin_get("/ready").await.unwrap();
+    assert!(status == 503 && text.contains("draining"), "{status} {text}");
+    assert_eq!(tidegate.admin_get("/live").await.unwrap().0, 200);
+    assert_eq!(tidegate.admin_get("/metrics").await.unwrap().0, 200);
     ear.hears(stopping, &["EXTEND_TIMEOUT_USEC=15000000\n"]).await;
     assert_eq!(client.response().await.unwrap().status, 200);
     assert!(tidegate.exited(SOON).await.success());

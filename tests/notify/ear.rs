@@ -47,9 +47,9 @@ impl Ear {
         heard.iter().filter(|(_, text)| text == "WATCHDOG=1\n").map(|(at, _)| *at).collect()
     }
 
-    /// How long ago the last beat was.
+    /// How long ago the last beat was; nothing before the first.
     pub(crate) fn silence(&self) -> Duration {
-        self.beats().last().map_or(Duration::MAX, Instant::elapsed)
+        self.beats().last().map_or(Duration::ZERO, Instant::elapsed)
     }
 
     /// Waits for a message that holds all of these, among those from place `from` on, and returns

@@ -1,5 +1,6 @@
 //! Real hangs: what a process does that systemd is to kill.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use pingora::http::RequestHeader;
@@ -10,16 +11,32 @@ use super::ear::Ear;
 use super::support::{Backend, RawClient, Tidegate, TidegateProcess, eventually, http, until};
 use super::{SOON, live};
 
-/// `WATCHDOG_USEC`, in seconds.
+/// Longer than a test.
+const FOR_EVER: Duration = Duration::from_secs(600);
+
+/// What `WATCHDOG_USEC` says.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// A filter with a bug: it blocks the thread.
-struct Block;
+/// A filter with two bugs: it blocks the thread of a request for `/b/lock`; and once it has seen
+/// another one, also whoever drops it, which is the control task after a reload.
+#[derive(Default)]
+struct Block(AtomicBool);
 
 impl Filter for Block {
-    fn on_request(&self, _: &mut RequestHeader, _: &mut Exchange<'_>) -> Verdict {
-        std::thread::sleep(Duration::from_secs(600));
+    fn on_request(&self, request: &mut RequestHeader, _: &mut Exchange<'_>) -> Verdict {
+        match request.uri.path() {
+            "/b/lock" => std::thread::sleep(FOR_EVER),
+            _ => self.0.store(true, Relaxed),
+        }
         Verdict::Continue
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if self.0.load(Relaxed) {
+            std::thread::sleep(FOR_EVER);
+        }
     }
 }
 
@@ -28,14 +45,22 @@ impl Filter for Block {
 #[ignore = "started by the other tests, as a process of its own"]
 fn serve() {
     if let Some(file) = std::env::var_os("TIDEGATE_CONFIG") {
-        let _ = Builder::file(file).filter("block", |_| Ok(Box::new(Block))).run();
+        tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+        let _ = Builder::file(file).filter("block", |_| Ok(Box::<Block>::default())).run();
     }
+}
+
+/// A config that uses the filter.
+fn bugged(backend: &Backend) -> String {
+    live(backend.addr()).replace(
+        "name: slow, match: { path: { prefix: /slow } }",
+        "name: bugged, match: { path: { prefix: /b } }, filters: [ { name: block } ]",
+    )
 }
 
 async fn watched(ear: &Ear, backend: &Backend) -> TidegateProcess {
     let own = std::env::current_exe().unwrap();
-    let live = live(backend.addr())
-        .replace("prefix: /slow } }, ", "prefix: /block } }, filters: [ { name: block } ], ");
+    let live = bugged(backend);
     let usec = PATIENCE.as_micros().to_string();
     Tidegate::new(&live)
         .program(own, &["--exact", "hang::serve", "--ignored", "--nocapture"])
@@ -65,7 +90,7 @@ async fn blocked_workers_are_not_called_alive() {
     let mut clients = Vec::new();
     for _ in 0..4 {
         let mut client = RawClient::connect(tidegate.addr("http")).await;
-        client.send("GET /block HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        client.send("GET /b/lock HTTP/1.1\r\nhost: a\r\n\r\n").await;
         clients.push(client);
     }
     until(SOON, "systemd would kill it", || ear.silence() > PATIENCE).await;
@@ -80,6 +105,22 @@ async fn blocked_workers_are_not_called_alive() {
     })
     .await;
     assert!(tidegate.stderr().contains("listener `http` takes no connections though some wait"));
+}
+
+#[tokio::test]
+async fn a_blocked_control_task_is_not_called_alive() {
+    let (ear, backend) = (Ear::open(), Backend::start("a").await);
+    let tidegate = watched(&ear, &backend).await;
+    assert_eq!(http::client().get(tidegate.url("/b")).send().await.unwrap().status(), 200);
+    until(SOON, "it beats", || ear.beats().len() >= 2).await;
+    tidegate.write_live(&live(backend.addr()));
+    tidegate.hup();
+    until(SOON, "systemd would kill it", || ear.silence() > PATIENCE).await;
+    assert!(tidegate.stderr().contains("the control task does not answer"), "{}", tidegate.stderr());
+    assert!(missed(&tidegate, "control").await >= 2);
+    assert_eq!(missed(&tidegate, "workers").await, 0);
+    // Requests go on; that is no reason to leave it so.
+    assert_eq!(http::client().get(tidegate.url("/")).send().await.unwrap().status(), 200);
 }
 
 /// Whoever is stopped for a while and goes on has not hung, though nobody was let in meanwhile.
