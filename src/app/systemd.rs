@@ -6,7 +6,6 @@
 
 mod pulse;
 
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -21,18 +20,16 @@ use crate::control::reloads::Reloads;
 use crate::proxy::Proxy;
 use crate::snapshot::Cell;
 use crate::snapshot::compile::Surroundings;
+use crate::upgrade::gate::Gate;
 use crate::upgrade::notify::herald::{Facts, Herald};
 use crate::upgrade::notify::{self, send};
+use crate::upgrade::sockets::Sockets;
 
 /// How often the facts are looked at that nobody announces: endpoints, requests in flight.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The runtime of requests, from when it runs.
 pub(super) type Workers = Arc<OnceLock<Handle>>;
-
-/// Connections in the kernel's queue, by listening address. None: cannot be known now, or nobody is
-/// to be let in.
-pub(super) type Waiting = Box<dyn Fn() -> Option<Vec<(SocketAddr, u32)>> + Send>;
 
 /// What is looked at.
 pub(super) struct Systemd {
@@ -45,7 +42,8 @@ pub(super) struct Systemd {
     /// Whether this is the process that systemd listens to.
     pub(super) main: watch::Receiver<bool>,
     pub(super) workers: Workers,
-    pub(super) waiting: Waiting,
+    /// What lets connections in.
+    pub(super) doors: (Gate, Sockets),
     pub(super) grace: Duration,
 }
 

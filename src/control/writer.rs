@@ -1,6 +1,7 @@
 //! The task behind `control`: its state and its loop.
 
 mod drains;
+mod handover;
 mod weights;
 
 use std::collections::HashSet;
@@ -14,6 +15,7 @@ use tracing::{info, warn};
 use crate::config::{Boot, Config, Live, Name, Problem};
 use crate::control::desk::{Desk, Wanted};
 use crate::control::drains::Posted;
+use crate::control::heritage::Heritage;
 use crate::control::ledger::Ledger;
 use crate::control::members::Book;
 use crate::control::overlay;
@@ -21,12 +23,14 @@ use crate::control::pending::{Pending, documents, waiting};
 use crate::control::reading::{Candidate, Reader, Request, compile, open_log};
 use crate::control::ready::Ready;
 use crate::control::reloads::Reloads;
+use crate::control::writer::handover::Handover;
 use crate::control::{Applied, Change, Rejected, WARM};
 use crate::discovery::{Stop, Update};
 use crate::endpoint::Roster;
 use crate::observe::access::AccessLog;
 use crate::snapshot::compile::{Plan, Step, Surroundings};
 use crate::snapshot::{Cell, diff};
+use crate::state_file::Owner;
 
 /// The one owner of members, roster and generations.
 #[derive(Debug)]
@@ -49,6 +53,7 @@ pub struct Writer {
     drains: Posted,
     /// How reloads go, for systemd.
     reloads: watch::Sender<Reloads>,
+    handover: Handover,
     /// What the sources are to watch: the pending config, else the serving one.
     wanted: watch::Sender<Arc<Live>>,
 }
@@ -56,7 +61,8 @@ pub struct Writer {
 // === impl Writer ===
 
 impl Writer {
-    /// Prepares a writer whose first config is `config`. Reads the weights that were set earlier.
+    /// Prepares a writer whose first config is `config`. Goes on from the heritage of another
+    /// process, or else from the weights that are on disk. `owner`: of the files in `state_dir`.
     ///
     /// # Errors
     ///
@@ -67,6 +73,8 @@ impl Writer {
         around: Arc<Surroundings>,
         cell: Arc<Cell>,
         ready: Arc<Ready>,
+        heritage: Option<Heritage>,
+        owner: Owner,
     ) -> Result<Self, Vec<Problem>> {
         let Config { boot, live } = config;
         let access_log = open_log(&live, &around)?;
@@ -74,25 +82,23 @@ impl Writer {
         let mut book = Book::default();
         book.enter_static(&plan.live);
         let (wanted, _) = watch::channel(plan.live.clone());
-        let stored = boot.server.state_dir.as_deref().map(overlay::load).unwrap_or_default();
+        let inherits = heritage.is_some();
+        let mut heritage = heritage.unwrap_or_default();
+        let dir = boot.server.state_dir.as_deref();
+        let kept = || dir.map(if inherits { overlay::peek } else { overlay::load }).unwrap_or_default();
+        let stored = heritage.overlay.take().unwrap_or_else(kept);
         let mut ledger = Ledger::restored(stored, plan.live.splits.consul_kv.as_deref());
         ledger.judge(&plan.live);
         let desk = Desk::new(boot.server.state_dir.clone());
         let drains = Posted::default();
         drains.post(ledger.drains.clone());
         let now = Instant::now();
-        let pending = Pending {
-            waiting: waiting(&plan, None, None, now),
-            plan,
-            boot: boot.clone(),
-            access_log,
-            cause: "start".into(),
-            latest: now + WARM,
-            replies: Vec::new(),
-        };
-        let (roster, pending) = (Roster::default(), Some(pending));
+        let mut roster = Roster::default();
+        roster.recall(&heritage.clusters, |name| plan.judges(name), now.into_std());
+        let pending = Pending::first(plan, boot.clone(), access_log, inherits.then_some(&ledger), now);
         let reader = Reader::new(file, around.clone(), cell.clone());
-        let serving = None;
+        let handover = Handover::new(owner, heritage);
+        let (serving, pending) = (None, Some(pending));
         Ok(Self {
             around,
             cell,
@@ -107,6 +113,7 @@ impl Writer {
             desk,
             drains,
             reloads: watch::Sender::default(),
+            handover,
             wanted,
         })
     }
@@ -144,6 +151,7 @@ impl Writer {
         let mut sweep = interval(Duration::from_secs(60));
         loop {
             self.promote_if_warm();
+            self.settle();
             if self.serving.is_some()
                 && let Some(started) = started.take()
             {
@@ -159,6 +167,12 @@ impl Writer {
                     self.members(batch);
                 }
                 Some(change) = changes.recv() => self.change(change),
+                Some(Ok(errand)) = self.handover.errands.join_next() => {
+                    // What the keeper has sent before comes first.
+                    self.members(std::iter::from_fn(|| updates.try_recv().ok()).collect());
+                    self.done(errand);
+                }
+                Ok(()) = self.handover.owned.changed() => self.owned(),
                 (request, outcome) = self.reader.done() => self.read(request, outcome),
                 (change, outcome) = self.desk.written() => self.written(change, outcome),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
@@ -169,11 +183,14 @@ impl Writer {
     }
 
     fn change(&mut self, change: Change) {
+        if matches!(change, Change::Reload { .. }) {
+            // First, and whatever becomes of the rest: a log that was rotated does not wait for a
+            // good config.
+            self.cell.load().access_log.reopen();
+        }
+        let Some(change) = self.admit(change) else { return };
         match change {
             Change::Reload { cause, reply } => {
-                // First, and whatever becomes of the rest: a log that was rotated does not wait for
-                // a good config.
-                self.cell.load().access_log.reopen();
                 self.reloads.send_modify(Reloads::begin);
                 self.reader.ask(cause, reply);
             }
@@ -184,10 +201,14 @@ impl Writer {
             Change::Weights { request, reply } => self.weights(request, reply),
             Change::Documents { prefix, said } => {
                 self.documents_answered(&prefix);
+                self.handover.fleet_heard = true;
                 self.documents(&prefix, said);
             }
             Change::NoDocuments { prefix } => self.documents_answered(&prefix),
             Change::Ping { reply } => drop(reply.send(())),
+            Change::Bequeath { last, reply } => self.bequeath(last, reply),
+            Change::Thaw => self.thaw(),
+            Change::Inherit { heritage, reply } => self.inherit(*heritage, reply),
         }
     }
 
@@ -275,6 +296,7 @@ impl Writer {
             self.ledger.judge(&plan.live);
             self.desk.stale |= self.desk.dir.is_some() && self.ledger.stored() != stored;
             self.serving = Some(plan);
+            self.handover.configs += 1;
             self.publish(Some(access_log), cause);
             self.next();
         }
@@ -298,9 +320,12 @@ impl Writer {
         let standing = |route: &Name| self.ledger.standing(route);
         let step =
             Step { previous: &previous, members: &members, standing: &standing, access_log, cause, now };
-        let snapshot = Arc::new(plan.snapshot(step, &mut self.roster, &self.around));
+        let mut snapshot = plan.snapshot(step, &mut self.roster, &self.around);
+        snapshot.generation = snapshot.generation.max(self.handover.floor + 1);
+        let snapshot = Arc::new(snapshot);
         self.mark(&snapshot);
-        if snapshot.digest == previous.digest
+        if previous.generation > self.handover.floor
+            && snapshot.digest == previous.digest
             && Arc::ptr_eq(&snapshot.live, &previous.live)
             && Arc::ptr_eq(&snapshot.access_log, &previous.access_log)
             && snapshot.splits.iter().zip(previous.splits.iter()).all(|(new, old)| Arc::ptr_eq(new, old))

@@ -16,7 +16,7 @@
 //! What looks like a hang and is none:
 //!
 //! * no file descriptor is left: accepting fails, and those who hold the descriptors are served. The
-//!   kernel's list cannot be read then either, and a round without it judges no listener;
+//!   kernel's list cannot be read then either, and who is not in it has nobody waiting;
 //! * a listener that is full answers 503, so it takes connections;
 //! * a process that drains or hands over has closed its doors on purpose: the caller gives no
 //!   listeners then;
@@ -50,7 +50,7 @@ pub enum Part {
 pub struct Door {
     pub listener: String,
     /// Connections that wait in the kernel's queue.
-    pub waiting: u32,
+    pub waiting: usize,
     /// Those that were taken from it since the start.
     pub accepted: u64,
 }
@@ -137,8 +137,8 @@ mod tests {
 
     const PERIOD: Duration = Duration::from_secs(5);
 
-    fn round(at: Instant, doors: Option<&[(&str, u32, u64)]>) -> Round {
-        let door = |(listener, waiting, accepted): &(&str, u32, u64)| Door {
+    fn round(at: Instant, doors: Option<&[(&str, usize, u64)]>) -> Round {
+        let door = |(listener, waiting, accepted): &(&str, usize, u64)| Door {
             listener: (*listener).to_owned(),
             waiting: *waiting,
             accepted: *accepted,
@@ -159,7 +159,7 @@ mod tests {
     async fn a_door_is_stuck_when_others_wait_and_none_is_let_in() {
         let (mut judge, now) = (Judge::new(PERIOD), Instant::now());
         let stuck = [Part::Accept("a".into())];
-        let looks: [(&[(&str, u32, u64)], &[Part]); 7] = [
+        let looks: [(&[(&str, usize, u64)], &[Part]); 7] = [
             (&[("a", 3, 7), ("b", 1, 4)], &[]),
             (&[("a", 4, 7), ("b", 1, 5)], &stuck),
             (&[("a", 4, 7), ("b", 0, 5)], &stuck),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{error, info};
 
+use crate::upgrade::gate::State;
 use crate::upgrade::notify;
 use crate::upgrade::watchdog::{Door, Judge, ROUNDS, Round};
 
@@ -65,10 +66,11 @@ impl Systemd {
 
     /// The listeners, if they are to let anybody in.
     fn doors(&self) -> Option<Vec<Door>> {
-        if self.ready.draining() {
+        let (gate, sockets) = &self.doors;
+        if self.ready.draining() || gate.state() != State::Accepting {
             return None;
         }
-        let waiting = (self.waiting)()?;
+        let waiting = sockets.waiting();
         let door = |(listener, address, accepted): (&str, _, _)| Door {
             listener: listener.to_owned(),
             waiting: waiting.iter().filter(|(at, _)| *at == address).map(|(_, n)| n).sum(),
