@@ -47,7 +47,7 @@ async fn ready_reloads_and_the_end_are_told() {
     client.send("GET /slow?ms=3000 HTTP/1.1\r\nhost: a\r\n\r\n").await;
     until(SOON, "it is under way", || backend.in_flight() > 0).await;
     tidegate.term();
-    let told = "STOPPING=1\nSTATUS=draining: 1 requests, 1 connections left\nEXTEND_TIMEOUT_USEC=15000000\n";
+    let told = "STOPPING=1\nSTATUS=draining: 1 request, 1 connection left\nEXTEND_TIMEOUT_USEC=15000000\n";
     let stopping = ear.hears(again, &[told]).await;
     // Who looks from outside is told, and whoever restarts what is dead has no reason to.
     let (status, text) = tidegate.admin_get("/ready").await.unwrap();

@@ -109,8 +109,8 @@ impl Systemd {
     /// The line that `systemctl status` shows.
     fn status(&self, refusal: Option<&str>) -> String {
         if self.ready.draining() {
-            let (requests, connections) = (self.proxy.in_flight(), self.proxy.connections());
-            return format!("draining: {requests} requests, {connections} connections left");
+            let requests = count(usize::try_from(self.proxy.in_flight()).unwrap_or_default(), "request");
+            return format!("draining: {requests}, {} left", count(self.proxy.connections(), "connection"));
         }
         let awaited = self.ready.check().err().map(|awaited| format!("waiting for {}", awaited.join(", ")));
         if !self.open() {
