@@ -37,7 +37,7 @@ use tracing::{error, info};
 
 use crate::admin;
 use crate::config::{Boot, Config, Problem, load};
-use crate::consul;
+use crate::consul::{self, Settings};
 use crate::control::fleet::Heard;
 use crate::control::members::Book;
 use crate::control::ready::Ready;
@@ -51,6 +51,7 @@ use crate::health::service::board::Board;
 use crate::observe::Metrics;
 use crate::observe::access::AccessLog;
 use crate::proxy::{Listener, Proxy};
+use crate::register::{self, Register};
 use crate::snapshot::compile::{Plan, Step, Surroundings};
 use crate::snapshot::{Cell, Snapshot, Table};
 use crate::split::Standing;
@@ -137,6 +138,9 @@ impl Builder {
         let Ok(snapshot) = self.snapshot() else { return Vec::new() };
         let takes_http = config.boot.listeners.iter().any(|listener| listener.tcp.is_none());
         let mut warnings = tls::warnings(&config.boot);
+        let settings = Settings::resolve(&config.live.consul, &consul::from_environment).ok();
+        let agent = settings.as_ref().map(|settings| &settings.address);
+        warnings.extend(register::warnings(&config.live, &config.boot, agent));
         let name = |index: usize| &snapshot.table.routes[index].name;
         if snapshot.table.routes.is_empty() && takes_http {
             let none = Problem::new("routes", "there is no route, so every request is answered 404");
@@ -234,6 +238,8 @@ impl Builder {
         let mut server = Server::new_with_opt_and_conf(None, conf);
         let lifecycle = Lifecycle::new(&boot, ready.clone(), cell.clone(), server.watch_execution_phase());
 
+        let (register, registering) = Register::new(boot.clone());
+
         let control = Control::new(service::Parts {
             writer,
             changes,
@@ -246,6 +252,8 @@ impl Builder {
             cell: cell.clone(),
             stop: lifecycle.stop(),
             stopped: lifecycle.stopped(),
+            registering,
+            register: Some((register.clone(), ready.clone())),
             terminators: terminators.iter().flatten().cloned().collect(),
         });
         let control = server.add_service(background_service("control", control));
@@ -292,8 +300,18 @@ impl Builder {
             doors,
             grace: boot.server.grace_period.0,
         };
-        let world =
-            world::Process { cell, ready, inbox, statuses, heard, board, drains, around, boot: boot.clone() };
+        let world = world::Process {
+            cell,
+            ready,
+            inbox,
+            statuses,
+            heard,
+            register: register.clone(),
+            board,
+            drains,
+            around,
+            boot: boot.clone(),
+        };
         let admin = service::admin(&boot.admin, (Gate::new(true), sockets), Arc::new(world));
         server.add_service(admin).add_dependency(&health);
 
@@ -301,7 +319,7 @@ impl Builder {
             server.add_boxed_service(service);
         }
         lifecycle.write_pid_file()?;
-        let shutdown_signal = Box::new(lifecycle.signals(signals));
+        let shutdown_signal = Box::new(lifecycle.signals(signals, register));
         lifecycle.watch(proxy, gate);
         systemd.start();
         info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "starting");

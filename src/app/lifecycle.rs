@@ -21,6 +21,7 @@ use crate::control::ready::Ready;
 use crate::discovery::Stop;
 use crate::proxy::Proxy;
 use crate::proxy::door::LINGER;
+use crate::register::{self, Register};
 use crate::snapshot::Cell;
 use crate::upgrade::gate::Gate;
 
@@ -31,6 +32,9 @@ const COUNT: Duration = Duration::from_millis(20);
 
 /// How long the last state and log lines may take to be written.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// The longest that Consul may take of a stop at once.
+const AT_ONCE: Duration = Duration::from_millis(250);
 
 /// So many seconds after the grace period Pingora ends the process, should the thread here not
 /// have.
@@ -65,6 +69,7 @@ enum End {
 pub(super) struct Signals {
     ends: Arc<Mutex<Ends>>,
     ready: Arc<Ready>,
+    register: Register,
     hurry: Arc<AtomicBool>,
 }
 
@@ -121,8 +126,9 @@ impl Lifecycle {
     }
 
     /// Ends the process by the signals of [`listen`].
-    pub(super) fn signals(&self, ends: Ends) -> Signals {
-        Signals { ends: Arc::new(Mutex::new(ends)), ready: self.ready.clone(), hurry: self.hurry.clone() }
+    pub(super) fn signals(&self, ends: Ends, register: Register) -> Signals {
+        let (ready, hurry) = (self.ready.clone(), self.hurry.clone());
+        Signals { ends: Arc::new(Mutex::new(ends)), ready, register, hurry }
     }
 
     pub(super) fn write_pid_file(&self) -> Result<(), StartError> {
@@ -200,6 +206,7 @@ impl ShutdownSignalWatch for Signals {
         if which == End::Int {
             info!("SIGINT: stopping at once");
             self.hurry.store(true, Relaxed);
+            self.register.leave(AT_ONCE).await;
             return ShutdownSignal::GracefulTerminate;
         }
         info!("SIGTERM: draining");
@@ -208,6 +215,8 @@ impl ShutdownSignalWatch for Signals {
             first(&ends).await;
             hurry.store(true, Relaxed);
         });
+        // While the listeners are still open: who watches Consul goes elsewhere before they shut.
+        self.register.leave(register::LEAVE).await;
         ShutdownSignal::GracefulTerminate
     }
 }

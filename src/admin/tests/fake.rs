@@ -211,6 +211,10 @@ impl World for Fake {
         Ok(Done { generation: 42, epoch: 4, warnings: Vec::new() })
     }
 
+    fn register(&self) -> Option<crate::register::Status> {
+        None
+    }
+
     fn sources(&self) -> Vec<Source> {
         let web = Source {
             source: "consul".into(),

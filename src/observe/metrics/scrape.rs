@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 
 use crate::observe::metrics::os::Os;
+use crate::observe::metrics::register::RegisterSample;
 use crate::observe::metrics::split::{self, SplitSample};
 use crate::observe::metrics::text::{Kind, Text, labels};
 
@@ -18,6 +19,8 @@ pub struct Scrape<'a> {
     pub splits: &'a [SplitSample<'a>],
     /// The machine. None: nobody looked.
     pub os: Option<&'a Os>,
+    /// None: the config registers nothing.
+    pub register: Option<RegisterSample<'a>>,
 }
 
 /// A cluster and its endpoints.
@@ -101,6 +104,9 @@ impl Scrape<'_> {
         split::render(self.splits, text);
         if let Some(os) = self.os {
             os.render(text);
+        }
+        if let Some(register) = self.register {
+            register.render(text);
         }
     }
 
