@@ -100,14 +100,20 @@ impl ShutdownSignalWatch for Signals {
         }
         self.ending.send_replace(ending);
         // Here the process leaves Consul, unless it was upgraded.
-        let (hurry, ends) = (self.hurry.clone(), self.ends.clone());
-        tokio::spawn(async move {
-            while first(&ends).await == End::Upgrade {
-                warn!("SIGUSR2: this process is ending; there is no upgrade");
-            }
-            hurry.store(true, Relaxed);
-        });
+        // The first SIGTERM says what is so already, if nobody has said it before.
+        tokio::spawn(hurry(self.ends.clone(), self.hurry.clone(), ending != Ending::Upgraded));
         ShutdownSignal::GracefulTerminate
+    }
+}
+
+/// What signals do while the process drains. `told`: a SIGTERM has been.
+async fn hurry(ends: Arc<Mutex<Ends>>, hurry: Arc<AtomicBool>, mut told: bool) {
+    loop {
+        match first(&ends).await {
+            End::Upgrade => warn!("SIGUSR2: this process is ending; there is no upgrade"),
+            End::Term if !told => told = true,
+            End::Term | End::Int => return hurry.store(true, Relaxed),
+        }
     }
 }
 

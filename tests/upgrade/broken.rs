@@ -66,13 +66,13 @@ async fn a_binary_that_is_late() {
     }
     let backend = Backend::start("a").await;
     let installed = Installed::new();
-    let mut process = installed.run(&to(backend.addr())).server("upgrade_timeout: 1s").start().await;
+    let mut process = installed.run(&to(backend.addr())).server("upgrade_timeout: 4s").start().await;
     let load = Load::new(process.addr("http"));
     let (report, ()) = load
         .during(async {
             for (round, (step, why)) in [
                 ("start", "it said nothing for 10 s"),
-                ("welcome", "it was not ready after 1 s"),
+                ("welcome", "it was not ready after 4 s"),
                 ("sockets", "it did not serve 10 s after"),
             ]
             .into_iter()

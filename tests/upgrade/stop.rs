@@ -31,8 +31,8 @@ async fn a_stop_amid_a_hand_over_ends_both() {
 async fn a_main_process_that_is_stopped_waits_for_the_one_before() {
     let backend = Backend::start("a").await;
     let mut process = Tidegate::new(&to(backend.addr())).server("grace_period: 20s").start().await;
-    let mut slow = RawClient::connect(process.addr("http")).await;
-    slow.send("GET /slow?ms=4000 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let mut slow = RawClient::connect(process.addr("http")).await.deadline(SOON);
+    slow.send("GET /slow?ms=9000 HTTP/1.1\r\nhost: a\r\n\r\n").await;
     until(SOON, "it is under way", || backend.in_flight() > 0).await;
     process.signal("USR2");
     let second = upgraded(&process, process.pid()).await;

@@ -13,10 +13,11 @@ use super::{SOON, to};
 #[tokio::test]
 async fn nobody_notices() {
     let backend = Backend::start("a").await;
-    let mut process = Tidegate::new(&to(backend.addr())).start().await;
+    let mut process = Tidegate::new(&to(backend.addr())).server("grace_period: 30s").start().await;
     let first = process.pid();
-    let mut slow = RawClient::connect(process.addr("http")).await;
-    slow.send("GET /slow?ms=2500 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    // Longer than it takes until the new one serves, on a busy machine too.
+    let mut slow = RawClient::connect(process.addr("http")).await.deadline(SOON);
+    slow.send("GET /slow?ms=9000 HTTP/1.1\r\nhost: a\r\n\r\n").await;
     until(SOON, "it is under way", || backend.in_flight() > 0).await;
     let before = process.generation().await;
     let load = Load::new(process.addr("http")).connections(8);
