@@ -66,6 +66,12 @@
 //! published: the balancer reads the state at the next pick. At a start the listeners wait for the
 //! first round of probes.
 //!
+//! # An upgrade
+//!
+//! The process starts the binary that is installed now and tells it what it knows; when that one could
+//! serve, it gets the listening sockets, and the old one finishes what it has. Until then, and
+//! whatever goes wrong, the old one serves on ([`upgrade`]).
+//!
 //! # The map
 //!
 //! Arrows go down only; `tests/layers.rs` holds the code to it.
@@ -75,7 +81,8 @@
 //! | command | [`cli`] | one file a command |
 //! | wiring | [`app`] | the only place that knows everybody |
 //! | edges | [`proxy`], [`admin`] | requests; operators |
-//! | change | [`control`], [`consul`], [`tls`], the sources in [`discovery`], [`outlier::service`], [`register`], the probes in [`health`], [`upgrade`] | what moves the world |
+//! | change | [`control`], [`consul`], [`tls`], the sources in [`discovery`], [`outlier::service`], [`register`], the probes in [`health`] | what moves the world |
+//! | change | [`upgrade`] | how a new binary takes over |
 //! | compiled | [`snapshot`], [`cluster`] | what requests read |
 //! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], [`grpc`], [`retry`], [`outlier`], [`priority`], [`proxy_protocol`], [`client_hello`], the rules in [`discovery`] and [`health`] | pure |
 //! | ground | [`config`], [`observe`], [`state_file`], `stream` | what operators write; what they see; what lasts; what streams of ours have in common |

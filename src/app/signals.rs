@@ -105,13 +105,8 @@ impl ShutdownSignalWatch for Signals {
             Ending::Drain | Ending::No => info!("SIGTERM: draining"),
         }
         self.ending.send_replace(ending);
-        let (hurry, ends) = (self.hurry.clone(), self.ends.clone());
-        tokio::spawn(async move {
-            while first(&ends).await == End::Upgrade {
-                warn!("SIGUSR2: this process is ending; there is no upgrade");
-            }
-            hurry.store(true, Relaxed);
-        });
+        // The first SIGTERM says what is so already, if nobody has said it before.
+        tokio::spawn(hurry(self.ends.clone(), self.hurry.clone(), ending != Ending::Upgraded));
         // While the listeners are still open: who watches Consul goes elsewhere before they shut.
         match ending {
             Ending::Upgraded => {}
@@ -119,6 +114,17 @@ impl ShutdownSignalWatch for Signals {
             Ending::Drain | Ending::No => self.register.leave(register::LEAVE).await,
         }
         ShutdownSignal::GracefulTerminate
+    }
+}
+
+/// What signals do while the process drains. `told`: a SIGTERM has been.
+async fn hurry(ends: Arc<Mutex<Ends>>, hurry: Arc<AtomicBool>, mut told: bool) {
+    loop {
+        match first(&ends).await {
+            End::Upgrade => warn!("SIGUSR2: this process is ending; there is no upgrade"),
+            End::Term if !told => told = true,
+            End::Term | End::Int => return hurry.store(true, Relaxed),
+        }
     }
 }
 

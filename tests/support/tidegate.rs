@@ -341,6 +341,11 @@ impl TidegateProcess {
         signal(name, self.pid());
     }
 
+    /// The same, to another process: one that took over.
+    pub fn signal_to(&self, name: &str, pid: u32) {
+        signal(name, pid);
+    }
+
     /// SIGKILL, and reaped.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

@@ -128,10 +128,7 @@ impl<'a, E: Estate> HandOver<'a, E> {
             }
             Action::Main => self.estate.main(self.process.pid()),
             Action::Settle => {
-                return Some(match self.channel.send(&Told::Settled {}).await {
-                    Ok(()) => Event::Sent,
-                    Err(error) => Event::Broken(error.to_string()),
-                });
+                return self.send(&Told::Settled {}).await.or(Some(Event::Sent));
             }
             Action::Release => {
                 self.estate.release(&self.claims);
@@ -185,21 +182,29 @@ impl<'a, E: Estate> HandOver<'a, E> {
         let (addresses, descriptors): (Vec<_>, Vec<_>) = held.into_iter().unzip();
         let heritage = self.last.take().unwrap_or_default();
         if let Err(error) = self.channel.send_descriptors(&descriptors).await {
-            return Some(Event::Broken(error.to_string()));
+            return Some(self.broke(error).await);
         }
         let failed = self.send(&Told::Sockets { heritage, held: addresses, lent }).await;
-        self.report(Step::Sockets);
+        if failed.is_none() {
+            self.report(Step::Sockets);
+        }
         failed
     }
 
+    /// Sends a message. What came of it, if it could not be sent.
     async fn send(&mut self, message: &Told) -> Option<Event> {
-        let error = self.channel.send(message).await.err()?;
-        // Its last word, if it had one, or how it ended, says more than that it took no byte.
-        let event = match timeout(END, self.channel.receive::<Asked>()).await {
+        match self.channel.send(message).await {
+            Ok(()) => None,
+            Err(error) => Some(self.broke(error).await),
+        }
+    }
+
+    /// Its last word, if it had one, or how it ended, says more than that it took no byte.
+    async fn broke(&mut self, error: ChannelError) -> Event {
+        match timeout(END, self.channel.receive::<Asked>()).await {
             Ok(Ok(message @ Asked::Failed { .. })) => Event::Said(message),
             _ => self.heard(Err(error)).await,
-        };
-        Some(event)
+        }
     }
 
     /// Lets it say on its own log why, and go.

@@ -1,0 +1,68 @@
+//! Stopping, amid an upgrade and just after it.
+
+use std::time::Duration;
+
+use super::installed::{Installed, children, runs, upgraded};
+use super::support::{Backend, RawClient, Tidegate, require_peer, until};
+use super::{SOON, to};
+
+#[tokio::test]
+async fn a_stop_amid_a_hand_over_ends_both() {
+    if require_peer("python3").is_none() {
+        return;
+    }
+    let backend = Backend::start("a").await;
+    for (step, signal) in [("start", "TERM"), ("welcome", "TERM"), ("sockets", "TERM"), ("welcome", "INT")] {
+        let installed = Installed::new();
+        let mut process = installed.run(&to(backend.addr())).start().await;
+        installed.scripted(step, "hang");
+        process.signal("USR2");
+        until(SOON, "the script is there", || process.stderr().contains("the script acts")).await;
+        let heirs = children(process.pid());
+        assert_eq!(heirs.len(), 1);
+        process.signal(signal);
+        assert!(process.exited(Duration::from_secs(5)).await.success());
+        until(SOON, "the heir has ended", || !runs(heirs[0])).await;
+    }
+}
+
+/// systemd kills what is left of a service when its main process has ended.
+#[tokio::test]
+async fn a_main_process_that_is_stopped_waits_for_the_one_before() {
+    let backend = Backend::start("a").await;
+    let mut process = Tidegate::new(&to(backend.addr())).server("grace_period: 20s").start().await;
+    let mut slow = RawClient::connect(process.addr("http")).await.deadline(SOON);
+    slow.send("GET /slow?ms=9000 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    until(SOON, "it is under way", || backend.in_flight() > 0).await;
+    process.signal("USR2");
+    let second = upgraded(&process, process.pid()).await;
+    process.signal_to("TERM", second);
+    assert_eq!(slow.response().await.unwrap().status, 200);
+    assert!(runs(second), "it waits");
+    assert!(process.exited(SOON).await.success());
+    until(SOON, "then it goes", || !runs(second)).await;
+}
+
+#[tokio::test]
+async fn a_demo_is_not_upgraded() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let (listen, admin) = (super::support::ports::free_addr(), super::support::ports::free_addr());
+    let mut demo = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args(["demo", "--listen", &listen.to_string(), "--admin", &admin.to_string()])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    until(SOON, "it listens", || std::net::TcpStream::connect(listen).is_ok()).await;
+    let signal = |name: &str| {
+        let kill = format!("kill -{name} {}", demo.id());
+        std::process::Command::new("sh").args(["-c", &kill]).status().unwrap();
+    };
+    signal("USR2");
+    let said = || std::fs::read_to_string(&log).unwrap();
+    until(SOON, "it is said", || said().contains("services beside the proxy")).await;
+    assert!(std::net::TcpStream::connect(listen).is_ok());
+    signal("TERM");
+    assert!(demo.wait().unwrap().success());
+}
