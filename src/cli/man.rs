@@ -21,7 +21,10 @@ pub(super) fn run(args: &Args, cli: clap::Command) -> ExitCode {
     match write(&args.dir, cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("tidegate man: {}: {e}\n  hint: it must be a folder that you may write to", args.dir.display());
+            eprintln!(
+                "tidegate man: {}: {e}\n  hint: it must be a folder that you may write to",
+                args.dir.display()
+            );
             ExitCode::FAILURE
         }
     }

@@ -80,7 +80,11 @@ impl Container {
     pub async fn run(&self, args: &[&str]) -> Ran {
         let mut command = Command::new("nsenter");
         command.args(["--all", "--target", &self.leader.to_string(), "--"]).args(["/usr/bin/env", "-i"]);
-        command.args(["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"]);
+        command.args([
+            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+            "LC_ALL=C.UTF-8",
+            "DEBIAN_FRONTEND=noninteractive",
+        ]);
         command.args(args).stdin(Stdio::null()).kill_on_drop(true);
         let out = timeout(COMMAND, command.output()).await.unwrap_or_else(|_| panic!("{args:?}: no end"));
         let out = out.unwrap_or_else(|e| panic!("{args:?}: {e}"));

@@ -33,7 +33,8 @@ impl Debs {
 
     /// `0.1.0-REVISION`, with a binary of its own.
     pub(crate) async fn revision(&self, revision: u32) -> PathBuf {
-        self.with_binary(revision, &[&self.binary, format!("\nrevision {revision}\n").as_bytes()].concat()).await
+        self.with_binary(revision, &[&self.binary, format!("\nrevision {revision}\n").as_bytes()].concat())
+            .await
     }
 
     /// The same binary in a newer package: only what is around it changed.

@@ -15,11 +15,18 @@ async fn it_is_installed_serves_and_is_removed() {
     assert_eq!(container.ok(&["systemctl", "is-enabled", "tidegate"]).await.trim(), "enabled");
     assert!(answer(&container).await.starts_with("Tidegate is installed."));
     assert_eq!(user_of_main(&container).await, "tidegate");
-    assert_eq!(container.run(&["systemctl", "is-enabled", "tidegate.socket"]).await.stdout.trim(), SOCKET_OFF);
+    assert_eq!(
+        container.run(&["systemctl", "is-enabled", "tidegate.socket"]).await.stdout.trim(),
+        SOCKET_OFF
+    );
     for page in ["tidegate", "tidegate-run"] {
         assert!(container.path(&format!("/usr/share/man/man1/{page}.1.gz")).is_file(), "{page}(1)");
     }
-    let list = container.ok(&["sh", "-c", ". /usr/share/bash-completion/completions/tidegate; complete -p tidegate"]);
+    let list = container.ok(&[
+        "sh",
+        "-c",
+        ". /usr/share/bash-completion/completions/tidegate; complete -p tidegate",
+    ]);
     assert!(list.await.contains("tidegate"));
 
     // A newer package around the same binary leaves the process alone.

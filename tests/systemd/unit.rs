@@ -41,7 +41,8 @@ async fn reloads(container: &Container) {
 
     // A bad file: what served before goes on, and the unit is active.
     container.write(CONFIG, &changed.replace("routes:", "ruotes:"));
-    container.run(&["systemctl", "reload", "tidegate"]).await;
+    let refused = container.run(&["systemctl", "reload", "tidegate"]).await;
+    assert!(!refused.success(), "a reload of a bad file must fail: {refused:?}");
     eventually(Duration::from_secs(10), async || {
         let journal = container.journal().await;
         if journal.contains("ruotes") { Ok(()) } else { Err(journal) }
