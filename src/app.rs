@@ -25,6 +25,7 @@ mod listening;
 mod pid_file;
 mod service;
 mod signals;
+mod systemd;
 mod wiring;
 mod world;
 
@@ -298,7 +299,11 @@ impl Builder {
         for service in self.services {
             server.add_boxed_service(service);
         }
+        let systemd = core.systemd(proxy.clone());
         lifecycle.watch(proxy, core.gates.proxy);
+        if let Some(systemd) = systemd {
+            systemd.start();
+        }
         Ok((server, signals))
     }
 

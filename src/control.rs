@@ -35,6 +35,7 @@ pub mod overlay;
 mod pending;
 mod reading;
 pub mod ready;
+pub mod reloads;
 pub mod watch;
 pub mod weights;
 pub mod writer;

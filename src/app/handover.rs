@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::consul::agent::Service;
@@ -27,6 +27,7 @@ use crate::upgrade::elder::{Ask, Elder, Ending, Estate, Offer};
 use crate::upgrade::front::Front;
 use crate::upgrade::gate::{Gate, State};
 use crate::upgrade::heir::{Handed, Heir, HeirError, TakingOver, Word};
+use crate::upgrade::notify;
 use crate::upgrade::sockets::{Claim, Sockets};
 use crate::upgrade::spawn::Program;
 
@@ -52,6 +53,8 @@ pub(super) struct House {
     pub(super) owner: Owner,
     pub(super) around: Arc<Surroundings>,
     pub(super) register: Register,
+    /// Whether a service manager listens to this process.
+    pub(super) main: watch::Sender<bool>,
     pub(super) reins: Reins,
 }
 
@@ -115,7 +118,7 @@ impl House {
         self.owner.take();
         self.metrics().handed_over(true);
         self.register.start(registered);
-        // Here systemd hears READY=1.
+        self.main.send_replace(true);
     }
 }
 
@@ -151,8 +154,10 @@ impl Estate for House {
         self.gates.open();
     }
 
-    fn main(&self, _pid: u32) {
-        // Here systemd hears MAINPID.
+    fn main(&self, pid: u32) {
+        notify::main_pid(pid);
+        // After that systemd hears the other one only.
+        self.main.send_replace(pid == std::process::id());
     }
 
     fn release(&self, claims: &[Claim]) {

@@ -27,7 +27,7 @@ use crate::discovery::Statuses;
 use crate::discovery::keep::LastError;
 use crate::endpoint::{Checked, Endpoint, Registry, Standing, State};
 use crate::health::service::board::Board;
-use crate::observe::metrics::{ClusterSample, EndpointState, RegisterSample, Scrape, SourceSample};
+use crate::observe::metrics::{ClusterSample, EndpointState, Os, RegisterSample, Scrape, SourceSample};
 use crate::priority;
 use crate::register::{self, Register};
 use crate::snapshot::compile::Surroundings;
@@ -167,6 +167,7 @@ impl World for Process {
             clusters: &clusters,
             sources: &sources,
             splits: &sample::splits(&snapshot),
+            os: Some(&Os::read()),
             register: register.as_ref().map(|status| RegisterSample {
                 service: &status.name,
                 registered: status.state == register::State::Registered,

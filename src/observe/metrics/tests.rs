@@ -3,8 +3,8 @@ use std::process::{Command, Stdio};
 
 use crate::observe::Flag;
 use crate::observe::metrics::{
-    ClusterSample, EndpointSample, EndpointState, Metrics, RatioSample, Scrape, SourceSample, SplitSample,
-    VariantSample,
+    ClusterSample, EndpointSample, EndpointState, Metrics, Os, RatioSample, Scrape, SourceSample,
+    SplitSample, VariantSample,
 };
 
 fn page(metrics: &Metrics) -> String {
@@ -116,6 +116,7 @@ fn full_page() -> Vec<u8> {
         |port, state| EndpointSample { address: ([127, 0, 0, 1], port).into(), state, in_flight: 3 };
     let endpoints = vec![endpoint(1, EndpointState::Available), endpoint(2, EndpointState::Draining)];
     metrics.render(&Scrape {
+        os: Some(&Os::read()),
         clusters: &[
             ClusterSample { name: "web", endpoints },
             ClusterSample { name: "none", endpoints: vec![] },
