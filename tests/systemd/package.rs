@@ -23,7 +23,7 @@ async fn it_is_installed_serves_and_is_removed() {
         assert!(container.path(&format!("/usr/share/man/man1/{page}.1.gz")).is_file(), "{page}(1)");
     }
     let list = container.ok(&[
-        "sh",
+        "bash",
         "-c",
         ". /usr/share/bash-completion/completions/tidegate; complete -p tidegate",
     ]);
