@@ -5,7 +5,7 @@ CARGO ?= cargo
 QUICK = target/quick/tidegate
 export PATH := $(CURDIR)/target/peers/bin:$(PATH)
 
-.PHONY: help run run-consul build release test lint fmt doc bench bench-e2e clean
+.PHONY: help run run-consul build release deb test lint fmt doc bench bench-e2e clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -26,9 +26,14 @@ release: ## the binary to ship
 	@.ci/packages build
 	$(CARGO) build --release
 
-test: ## the whole suite, with real Consul and Prometheus
+deb: release ## a Debian package of it, in target/debian/
+	@.ci/packages deb
+	@.ci/deb target/release/tidegate
+
+test: ## the whole suite, with real Consul, Prometheus and systemd
 	@.ci/packages test
 	@.ci/consul
+	@.ci/container tree
 	@if command -v cargo-nextest >/dev/null; then \
 	  $(CARGO) nextest run --no-fail-fast && $(CARGO) test --doc; \
 	else \

@@ -5,6 +5,7 @@ pub mod check;
 mod demo;
 mod explain;
 mod log;
+mod man;
 pub mod schema;
 mod split;
 
@@ -63,6 +64,9 @@ enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
+    /// Write the man pages into a folder
+    #[command(hide = true)]
+    Man(man::Args),
 }
 
 /// Parses the command line and runs what it says.
@@ -95,5 +99,6 @@ pub fn main() -> ExitCode {
             let _ = std::io::stdout().write_all(&script);
             ExitCode::SUCCESS
         }
+        Command::Man(args) => man::run(&args, Cli::command()),
     }
 }

@@ -15,6 +15,7 @@
 pub mod backend;
 pub mod certs;
 pub mod consul;
+pub mod container;
 pub mod curl;
 pub mod dns;
 pub mod fake_consul;
@@ -33,6 +34,7 @@ pub mod wire;
 pub use self::backend::{Backend, Fault};
 pub use self::certs::{Authority, Issued};
 pub(crate) use self::consul::Agent;
+pub use self::container::{Container, Network, Ran};
 pub use self::curl::{Curl, curl, curl_with};
 pub use self::fake_consul::{FakeConsul, Play};
 pub use self::load::{Load, Report};

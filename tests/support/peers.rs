@@ -17,12 +17,17 @@ pub fn require_peer(name: &str) -> Option<PathBuf> {
     let usual = ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/sbin"].map(PathBuf::from);
     let found = std::env::split_paths(&path).chain(usual).map(|dir| dir.join(name)).find(|p| p.is_file());
     if found.is_none() {
-        let text = format!("`{name}` is not installed; `make test` installs what the tests need");
-        assert!(std::env::var_os(REQUIRE).is_none_or(|v| v != "1"), "{text} ({REQUIRE}=1: not skipped)");
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        eprintln!("\n*** SKIPPED {test}: {text}\n");
+        skipped(&format!("`{name}` is not installed; `make test` installs what the tests need"));
     }
     found
+}
+
+/// Says loudly why a test cannot run here; the test returns then. Fails it where nothing may be
+/// skipped.
+pub fn skipped(why: &str) {
+    assert!(std::env::var_os(REQUIRE).is_none_or(|v| v != "1"), "{why} ({REQUIRE}=1: not skipped)");
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    eprintln!("\n*** SKIPPED {test}: {why}\n");
 }
 
 /// `require_peer("consul")`.
