@@ -10,8 +10,20 @@ mod support;
 
 #[path = "upgrade_load/baseline.rs"]
 mod baseline;
+#[path = "upgrade_load/broken.rs"]
+mod broken;
+#[path = "upgrade_load/killed.rs"]
+mod killed;
+#[path = "upgrade_load/leaving.rs"]
+mod leaving;
+#[path = "upgrade_load/many.rs"]
+mod many;
 #[path = "upgrade_load/stage.rs"]
 mod stage;
+#[path = "upgrade_load/standing.rs"]
+mod standing;
+#[path = "upgrade_load/tls.rs"]
+mod tls;
 
 use std::time::Duration;
 

@@ -20,7 +20,9 @@ async fn without_an_upgrade_nothing_fails_and_each_request_has_its_line() {
             judge.verdict().await.assert_clean(who);
         }
     }
-    assert_clean("no upgrade", &crowd.end().await);
+    let tallies = crowd.end().await;
+    assert_clean("no upgrade", &tallies);
+    stage.lines_are(&tallies).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::SOON;
-use crate::support::load::{self, BACKEND, Crowd, Echo};
+use crate::support::load::{self, BACKEND, Crowd, Echo, Tally};
 use crate::support::{Backend, Tidegate, TidegateProcess, eventually};
 
 /// A running Tidegate and what is behind it.
@@ -141,11 +141,50 @@ impl Stage {
         })
     }
 
+    /// Waits until another process than this is in charge.
+    #[track_caller]
+    pub(crate) fn follows(&self, pid: u32) -> impl Future<Output = u32> {
+        eventually(SOON, async move || match self.tidegate.serving_pid() {
+            Some(other) if other != pid => Ok(other),
+            same => Err(format!("{same:?} is in charge\n{}", self.log())),
+        })
+    }
+
+    /// Waits until the access log has as many lines as the crowd asked; it names itself in `host`.
+    pub(crate) async fn lines_are(&self, tallies: &[Tally]) {
+        let asked = |tally: &Tally| match tally.who {
+            "tcp" => 0,
+            "websocket" => tally.opened,
+            _ => tally.asked(),
+        };
+        let asked: u64 = tallies.iter().map(asked).sum();
+        eventually(SOON, async || {
+            let lines = self.tidegate.access_log();
+            let ours = lines.iter().filter(|line| line["host"] == "load").count() as u64;
+            if ours == asked { Ok(()) } else { Err(format!("{ours} lines, {asked} requests")) }
+        })
+        .await;
+        eprintln!("{asked} requests, as many lines in the access log");
+    }
+
     /// The last lines that the processes logged.
     pub(crate) fn log(&self) -> String {
         let text = self.tidegate.stderr();
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+}
+
+impl Went {
+    /// Why it failed.
+    pub(crate) fn why(&self) -> &str {
+        self.told["why"].as_str().unwrap_or_default()
+    }
+
+    /// The steps that it had.
+    pub(crate) fn steps(&self) -> Vec<String> {
+        let steps = self.told["steps"].as_array().into_iter().flatten();
+        steps.map(|step| step["step"].as_str().unwrap_or_default().to_owned()).collect()
     }
 }
 
