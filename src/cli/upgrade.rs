@@ -65,18 +65,17 @@ enum Format {
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> ExitCode {
-    let told = ask(args);
-    match &told {
-        Ok(story) if args.format == Format::Text => say(&story.end()),
-        Err((_, trouble)) if args.format == Format::Text => eprintln!("tidegate upgrade: {trouble}"),
-        Ok(story) => say(&format!("{:#}\n", story.json(None))),
-        Err((story, trouble)) => say(&format!("{:#}\n", story.json(Some(trouble)))),
+    let (story, trouble) = ask(args);
+    match &trouble {
+        trouble if args.format == Format::Json => say(&format!("{:#}\n", story.json(trouble.as_ref()))),
+        Some(trouble) => eprintln!("tidegate upgrade: {trouble}"),
+        None => say(&story.end()),
     }
-    if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if trouble.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Gives what was heard, with what went wrong if anything did.
-fn ask(args: &Args) -> Result<Story, (Story, Trouble)> {
+/// Gives what was heard, and what went wrong if anything did.
+fn ask(args: &Args) -> (Story, Option<Trouble>) {
     let mut story = Story::default();
     let mut follow = || {
         let target = Target::new(args.config.as_deref(), args.socket.as_deref())?;
@@ -92,10 +91,8 @@ fn ask(args: &Args) -> Result<Story, (Story, Trouble)> {
             .await
         })
     };
-    match follow() {
-        Ok(()) => Ok(story),
-        Err(trouble) => Err((story, trouble)),
-    }
+    let trouble = follow().err();
+    (story, trouble)
 }
 
 /// Says on stdout what came of it. A reader that goes away early is no failure.

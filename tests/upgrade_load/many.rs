@@ -111,7 +111,7 @@ async fn two_at_once_are_one() {
     .await;
     assert_eq!([one.ok, two.ok].iter().filter(|ok| **ok).count(), 1, "{one:#?} {two:#?}");
     let refused = if one.ok { two } else { one };
-    assert!(refused.why().contains("already"), "{refused:#?}");
+    assert!(refused.why().contains("under way"), "{refused:#?}");
     assert_ne!(stage.main(), before);
     gone(before, Duration::from_secs(20)).await;
 }

@@ -69,7 +69,7 @@ impl Story {
             _ if self.settled.is_some() => Turn::Settled,
             _ => Turn::Goes,
         };
-        let line = (!failed && !(again && word.step != "draining"))
+        let line = (!failed && (!again || word.step == "draining"))
             .then(|| format!("{:>7.1} s  {}", at.as_secs_f64(), self.step(&word.step)));
         (line, turn)
     }
@@ -101,6 +101,11 @@ impl Story {
     /// Since when the new process is in charge.
     pub(super) fn in_charge(&self) -> Option<Duration> {
         self.settled
+    }
+
+    /// Whether it was told what the old process still has.
+    pub(super) fn counted(&self) -> bool {
+        self.connections.is_some() || self.gone.is_some()
     }
 
     /// The time is up and nobody is in charge yet.
@@ -169,10 +174,10 @@ impl Story {
     fn learn(&mut self, word: &Progress) {
         self.elder.pid = word.pid.or(self.elder.pid);
         self.heir.pid = word.heir_pid.or(self.heir.pid);
-        let of =
-            if matches!(word.step.as_str(), "spawned" | "asked") { &mut self.elder } else { &mut self.heir };
-        if word.version.is_some() && word.step != "failed" {
-            of.version.clone_from(&word.version);
+        for (who, told) in [(&mut self.elder, &word.old_version), (&mut self.heir, &word.version)] {
+            if told.is_some() {
+                who.version.clone_from(told);
+            }
         }
         self.connections = word.connections.or(self.connections);
         self.requests = word.requests.or(self.requests);

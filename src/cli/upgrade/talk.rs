@@ -14,6 +14,9 @@ use super::wire::{ASK, Progress};
 /// So soon the first word comes: who is asked answers before it starts anything.
 pub(super) const FIRST_WORD: Duration = Duration::from_secs(10);
 
+/// What is left in the old process is told once a second; so long it is waited for.
+const COUNT: Duration = Duration::from_millis(1_500);
+
 /// More than any line of a process that speaks this has.
 const LONGEST: u64 = 64 * 1024;
 
@@ -54,7 +57,10 @@ impl<'a> Talk<'a> {
         show: &mut dyn FnMut(&str),
     ) -> Result<(), Trouble> {
         loop {
-            let heard = self.next(story).await?;
+            let heard = match self.next(story, wait).await {
+                Some(heard) => heard?,
+                None => return Ok(()),
+            };
             let at = self.began.elapsed();
             let turn = match heard {
                 Heard::Word(progress) => {
@@ -67,8 +73,8 @@ impl<'a> Talk<'a> {
                 Heard::End => story.ended(at),
             };
             match turn {
-                Turn::Settled if !wait => return Ok(()),
-                Turn::Settled if story.in_charge() == Some(at) => show(&story.upgraded()),
+                Turn::Settled if !wait && story.counted() => return Ok(()),
+                Turn::Settled if wait && story.in_charge() == Some(at) => show(&story.upgraded()),
                 Turn::Goes | Turn::Settled => {}
                 Turn::Gone => return Ok(()),
                 Turn::Failed(trouble) => return Err(trouble),
@@ -76,19 +82,20 @@ impl<'a> Talk<'a> {
         }
     }
 
-    async fn next(&mut self, story: &Story) -> Result<Heard, Trouble> {
-        // What is in flight after the hand-over has the old process's grace period, which it ends
-        // itself.
+    /// The next word. None: all that was to be heard was heard.
+    async fn next(&mut self, story: &Story, wait: bool) -> Option<Result<Heard, Trouble>> {
         if story.in_charge().is_some() {
-            return self.read().await;
+            // What is in flight after the hand-over has the old process's grace period, which it
+            // ends itself.
+            return if wait { Some(self.read().await) } else { timeout(COUNT, self.read()).await.ok() };
         }
         let first = self.deadline.min(self.began + FIRST_WORD);
         let deadline = if story.begun() { self.deadline } else { first };
-        match timeout_at(deadline, self.read()).await {
+        Some(match timeout_at(deadline, self.read()).await {
             Ok(heard) => heard,
             Err(_) if story.begun() => Err(story.late(self.deadline - self.began)),
             Err(_) => Err(silent(self.target, deadline - self.began)),
-        }
+        })
     }
 
     async fn read(&mut self) -> Result<Heard, Trouble> {

@@ -10,7 +10,7 @@ use super::*;
 
 /// A whole hand-over, as the process tells it.
 const GOOD: &[&str] = &[
-    r#"{"step":"spawned","pid":123,"heir_pid":456,"version":"0.1.0"}"#,
+    r#"{"step":"spawned","pid":123,"heir_pid":456,"old_version":"0.1.0"}"#,
     r#"{"step":"hello","pid":123,"heir_pid":456,"version":"0.2.0"}"#,
     r#"{"step":"ready","pid":123,"heir_pid":456,"new_field":[1]}"#,
     r#"{"step":"sockets","pid":123,"heir_pid":456}"#,
@@ -75,6 +75,18 @@ fn a_good_one() {
 }
 
 #[test]
+fn what_is_left_is_waited_for_a_moment() {
+    let settled = r#"{"step":"settled","pid":123,"heir_pid":456}"#;
+    let left = r#"{"step":"draining","pid":123,"connections":1,"requests":0}"#;
+    let (lines, end) = run_against(&[&GOOD[..5], &[settled, left]].concat(), false);
+    assert_eq!(lines[6], "    0.0 s  PID 123 has 1 connection, 0 requests left");
+    assert!(end.ends_with("in 0.0 s; 1 connection still drains in 123\n"), "{end}");
+    let drained = r#"{"step":"drained","pid":123,"connections":0}"#;
+    let (_, end) = run_against(&[&GOOD[..5], &[settled, drained]].concat(), false);
+    assert!(end.ends_with("\nPID 123 is gone, 0.0 s after it\n"), "{end}");
+}
+
+#[test]
 fn waiting_ends_with_the_word_or_with_the_process() {
     let drained = [GOOD, &[r#"{"step":"drained","pid":123,"connections":0,"requests":2}"#]].concat();
     let gone = "upgraded: PID 123 (0.1.0) -> PID 456 (0.2.0) in 0.0 s\nPID 123 is gone, 0.0 s after it";
@@ -101,9 +113,9 @@ fn a_failed_one_says_why_and_who_serves() {
          PID 123 serves on as before\n  \
          hint: what the new process said itself is in the log: journalctl -u tidegate"
     );
-    let running = r#"{"step":"failed","pid":123,"why":"an upgrade is running already"}"#;
+    let running = r#"{"step":"failed","pid":123,"why":"an upgrade is under way"}"#;
     let (_, end) = run_against(&[running], false);
-    assert_eq!(end, "an upgrade is running already\n  PID 123 serves on as before");
+    assert_eq!(end, "an upgrade is under way\n  PID 123 serves on as before");
 }
 
 #[test]
@@ -199,14 +211,15 @@ fn for_programs() {
         timeout: Span::secs(5),
         format: Format::Json,
     };
-    let json = ask(&args).unwrap().json(None);
+    let (story, trouble) = ask(&args);
+    let json = story.json(trouble.as_ref());
     peer.join().unwrap();
     assert_eq!(json["ok"], true);
     assert_eq!(json["old"], serde_json::json!({ "pid": 123, "version": "0.1.0" }));
     assert_eq!(json["new"], serde_json::json!({ "pid": 456, "version": "0.2.0" }));
     assert_eq!((&json["connections"], json["steps"].as_array().unwrap().len()), (&3.into(), 6));
-    let (story, trouble) = ask(&args).unwrap_err();
-    let json = story.json(Some(&trouble));
+    let (story, trouble) = ask(&args);
+    let json = story.json(trouble.as_ref());
     assert_eq!(json["ok"], false);
     assert!(json["why"].as_str().unwrap().starts_with("nobody listens on"), "{json}");
 }

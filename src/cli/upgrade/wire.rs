@@ -17,8 +17,10 @@ pub(super) struct Progress {
     pub(super) pid: Option<u32>,
     /// The one that it started.
     pub(super) heir_pid: Option<u32>,
-    /// Of the process that was asked before there is word of the heir, and of the heir from then on.
+    /// The heir's, once it is known.
     pub(super) version: Option<String>,
+    /// Of the process that was asked.
+    pub(super) old_version: Option<String>,
     pub(super) why: Option<String>,
     /// What the old process still has.
     pub(super) connections: Option<u64>,
