@@ -32,7 +32,6 @@ use async_trait::async_trait;
 use http::{Method, Response, StatusCode};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
-use pingora::services::listening::Service;
 
 use crate::config::{Problem, boot};
 
@@ -56,14 +55,6 @@ pub struct Admin {
     token: Option<Token>,
 }
 
-/// The admin service, listening on `config.address`, on one thread.
-pub fn service(world: Arc<dyn World>, config: &boot::Admin) -> Service<Admin> {
-    let mut service = Service::new("admin".into(), Admin::new(world, config));
-    service.threads = Some(1);
-    service.add_tcp(&config.address.to_string());
-    service
-}
-
 /// What is wrong with the token's file, if there is to be one: without it every request would be
 /// refused.
 pub fn token_problem(config: &boot::Admin) -> Option<Problem> {
@@ -79,7 +70,7 @@ pub fn token_problem(config: &boot::Admin) -> Option<Problem> {
 // === impl Admin ===
 
 impl Admin {
-    /// An application that shows this world. `config.address` is not opened here; see [`service`].
+    /// An application that shows this world. `config.address` is not opened here.
     pub fn new(world: Arc<dyn World>, config: &boot::Admin) -> Self {
         Self { world, token: config.token_file.clone().map(Token::new) }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! control (hub, writer, file watch, SIGHUP) --first snapshot--> health --first probes-->
-//!     bootstrap --> proxy, admin listen
+//!     proxy, admin accept
 //! ```
 //!
 //! The order is the point: nothing listens before there is something to serve, so a new process
@@ -19,8 +19,8 @@
 //! # }
 //! ```
 
-mod bind;
 mod lifecycle;
+mod listening;
 mod service;
 mod world;
 
@@ -28,17 +28,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use pingora::listeners::{ListenerConfig, TcpSocketOptions};
-use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use pingora::services::ServiceWithDependents;
 use pingora::services::background::background_service;
-use pingora::services::listening::Service;
 use tracing::{error, info};
 
 use crate::admin;
-use crate::cluster::announce::keepalive;
 use crate::config::{Boot, Config, Problem, load};
 use crate::consul;
 use crate::control::fleet::Heard;
@@ -53,24 +49,18 @@ use crate::health;
 use crate::health::service::board::Board;
 use crate::observe::Metrics;
 use crate::observe::access::AccessLog;
-use crate::proxy::door::Door;
 use crate::proxy::{Listener, Proxy};
 use crate::snapshot::compile::{Plan, Step, Surroundings};
 use crate::snapshot::{Cell, Snapshot, Table};
 use crate::split::Standing;
+use crate::state_file::Owner;
 use crate::tls::{self, Terminator};
+use crate::upgrade::activation;
+use crate::upgrade::gate::Gate;
+use crate::upgrade::sockets::{BindError, Claim, Sockets};
 
 use self::lifecycle::Lifecycle;
 use self::service::Control;
-
-/// The buffers of a connection below what speaks on it, in bytes. Who speaks HTTP/1.1, HTTP/2 or TLS
-/// has buffers of its own; Pingora's default of 64 KiB is allocated for each connection, idle or
-/// not. None for reading: it would cut what came in one packet in two, so that a chunk that is not
-/// valid would be seen after the head that came with it.
-const READ_BUFFER: usize = 0;
-
-/// A header and a small body leave in one packet.
-const WRITE_BUFFER: usize = 1460;
 
 /// A Tidegate that is about to run.
 pub struct Builder {
@@ -90,11 +80,9 @@ pub enum StartError {
     #[error("{}", list(.0))]
     Config(Vec<Problem>),
     #[error("{0}")]
-    Bind(#[from] bind::BindError),
+    Bind(#[from] BindError),
     #[error("cannot write the pid file {path}: {why}", path = .0.display(), why = .1)]
     PidFile(PathBuf, std::io::Error),
-    #[error("cannot start a thread: {0}")]
-    Thread(std::io::Error),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
 }
@@ -223,14 +211,16 @@ impl Builder {
         if !problems.is_empty() {
             return Err(StartError::Config(places.place(problems)));
         }
-        bind::check(&boot)?;
+        let claims = claims(&boot);
+        let sockets = Sockets::bind(&claims, activation::take(&claims))?;
         let around = Arc::new(self.surroundings(&boot)?);
         let terminators = Terminator::all(&boot, &around.metrics)
             .map_err(|problems| StartError::Config(places.place(problems)))?;
         let ready = Arc::new(Ready::new());
         let cell =
             Arc::new(Cell::new(Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()))));
-        let writer = Writer::new(config, file, around.clone(), cell.clone(), ready.clone())
+        let (heritage, owner) = (None, Owner::default());
+        let writer = Writer::new(config, file, around.clone(), cell.clone(), ready.clone(), heritage, owner)
             .map_err(|problems| StartError::Config(places.place(problems)))?;
         // It holds the text of the file, and this function lasts as long as the process.
         drop(places);
@@ -268,35 +258,28 @@ impl Builder {
         let health = service::Health::new(checks, lifecycle.stop());
         let health = server.add_service(background_service("health", health));
         health.add_dependency(&control);
-        let bootstrap = server.bootstrap_as_a_service();
-        bootstrap.add_dependency(&health);
 
         let listeners = boot.listeners.iter().zip(terminators);
         let listeners = listeners.map(|(l, tls)| Listener::new(&boot, l, tls, &around.metrics)).collect();
         let proxy = Proxy::new(cell.clone(), ready.clone(), listeners);
-        let mut door = Service::new("proxy".into(), Door::new(&server.configuration, proxy.clone()));
-        for listener in &boot.listeners {
-            let mut socket = ListenerConfig::tcp(listener.address.to_string());
-            if listener.tcp.is_some() {
-                socket = socket.tcp_socket_options(passed_through());
-            }
-            door.add_listener(socket.l4_buffer(L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER)));
-        }
-        server.add_service(door).add_dependency(&bootstrap);
+        let gate = Gate::new(true);
+        // Until it accepts, whatever else holds.
+        ready.close();
+        let (listening, conf) = (ready.clone(), server.configuration.clone());
+        let door = service::proxy(&boot, (gate.clone(), sockets.clone()), conf, proxy.clone());
+        server.add_service(door.opened(move || listening.open())).add_dependency(&health);
 
-        let listening = ready.clone();
         let world =
             world::Process { cell, ready, inbox, statuses, heard, board, drains, around, boot: boot.clone() };
-        let admin = admin::service(Arc::new(world), &boot.admin);
-        server.add_service(admin).add_dependency(&bootstrap);
+        let admin = service::admin(&boot.admin, (Gate::new(true), sockets), Arc::new(world));
+        server.add_service(admin).add_dependency(&health);
 
         for service in self.services {
             server.add_boxed_service(service);
         }
         lifecycle.write_pid_file()?;
         let shutdown_signal = Box::new(lifecycle.signals(signals));
-        bind::wait_open(&boot, &listening).map_err(StartError::Thread)?;
-        lifecycle.watch(proxy);
+        lifecycle.watch(proxy, gate);
         info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "starting");
         server.run(RunArgs { shutdown_signal });
         Ok(())
@@ -338,12 +321,10 @@ impl Builder {
     }
 }
 
-/// The sockets of clients whose bytes are passed through: they may be silent for long, so a host that
-/// is gone without a word is looked for.
-fn passed_through() -> TcpSocketOptions {
-    let mut options = TcpSocketOptions::default();
-    options.tcp_keepalive = Some(keepalive());
-    options
+/// What the process listens on.
+fn claims(boot: &Boot) -> Vec<Claim> {
+    let listeners = boot.listeners.iter().map(|l| Claim::listener(l.name.as_str(), l.address));
+    listeners.chain([Claim::admin(boot.admin.address)]).collect()
 }
 
 /// What Pingora is told of the boot config. Its own retry loop is bounded by ours; see
@@ -357,7 +338,6 @@ fn server_conf(boot: &Boot) -> ServerConf {
         // is only for the case that it can't.
         grace_period_seconds: Some(boot.server.grace_period.0.as_secs() + lifecycle::MARGIN),
         graceful_shutdown_timeout_seconds: Some(1),
-        upgrade_sock: boot.server.upgrade_socket.display().to_string(),
         upstream_keepalive_pool_size: 1024,
         max_retries: 10,
         ..ServerConf::default()

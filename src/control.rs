@@ -24,6 +24,7 @@ pub mod change;
 mod desk;
 pub mod drains;
 pub mod fleet;
+pub mod heritage;
 pub mod ledger;
 pub mod members;
 pub mod overlay;
@@ -36,7 +37,8 @@ pub mod writer;
 
 use std::time::Duration;
 
-pub use self::change::{Applied, Change, DrainError, Inbox, Rejected};
+pub use self::change::{Applied, CalledOff, Change, DrainError, Inbox, Rejected};
+pub use self::heritage::Heritage;
 pub use self::writer::Writer;
 
 /// How long a new config, or a start, waits for the first answer of a source.

@@ -8,8 +8,10 @@
 
 pub mod faults;
 pub mod lease;
+pub mod memory;
 pub mod pool;
 pub mod roster;
+mod sentence;
 pub mod state;
 
 use std::collections::BTreeMap;
@@ -20,8 +22,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::faults::{Failure, Faults, Reason};
 pub use self::lease::Lease;
+pub use self::memory::{ClusterMemory, Memory};
 pub use self::pool::{Permit, Pool};
 pub use self::roster::Roster;
+pub use self::sentence::Sentence;
 pub use self::state::{Checked, Standing, State};
 
 /// What the registry says of an instance.

@@ -125,3 +125,4 @@ pub mod split;
 pub mod state_file;
 mod stream;
 pub mod tls;
+pub mod upgrade;

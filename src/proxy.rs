@@ -54,9 +54,10 @@ mod tcp;
 mod tunnel;
 mod variant;
 
+use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -86,6 +87,10 @@ pub struct Proxy {
     pub(crate) cell: Arc<Cell>,
     pub(crate) ready: Arc<Ready>,
     pub(crate) listeners: Arc<[Listener]>,
+    /// Where the listeners listen, in their order.
+    addresses: Arc<[SocketAddr]>,
+    /// True: nobody is let in any more, and connections end as they answer.
+    leaving: Arc<AtomicBool>,
     /// Open connections from clients, on all listeners.
     pub(crate) connections: Arc<AtomicUsize>,
 }
@@ -94,7 +99,7 @@ pub struct Proxy {
 #[derive(Debug)]
 pub struct Listener {
     pub(crate) name: String,
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     in_flight: IntGauge,
     pub(crate) limits: Limits,
     pub(crate) bounds: Bounds,
@@ -200,11 +205,12 @@ impl Listener {
     fn in_flight(&self) -> i64 {
         if self.tcp { self.downstream.active.get() } else { self.in_flight.get() }
     }
+}
 
-    fn takes(&self, local: std::net::SocketAddr) -> bool {
-        self.address.port() == local.port()
-            && (self.address.ip().is_unspecified() || self.address.ip() == local.ip().to_canonical())
-    }
+/// Whether a connection to `local` came through a socket with this address.
+fn takes(address: SocketAddr, local: SocketAddr) -> bool {
+    address.port() == local.port()
+        && (address.ip().is_unspecified() || address.ip() == local.ip().to_canonical())
 }
 
 // === impl Proxy ===
@@ -212,7 +218,21 @@ impl Listener {
 impl Proxy {
     /// A proxy that serves what `cell` holds.
     pub fn new(cell: Arc<Cell>, ready: Arc<Ready>, listeners: Vec<Listener>) -> Self {
-        Self { cell, ready, listeners: listeners.into(), connections: Arc::default() }
+        let addresses = listeners.iter().map(|listener| listener.address).collect();
+        let (listeners, leaving, connections) = (listeners.into(), Arc::default(), Arc::default());
+        Self { cell, ready, listeners, addresses, leaving, connections }
+    }
+
+    /// The same, for one term of accepting: where its sockets are bound, and what turns true when it
+    /// is over.
+    #[must_use]
+    pub fn term(&self, addresses: Arc<[SocketAddr]>, leaving: Arc<AtomicBool>) -> Self {
+        Self { addresses, leaving, ..self.clone() }
+    }
+
+    /// Whether connections are to end as they answer.
+    pub(crate) fn leaving(&self) -> bool {
+        self.leaving.load(Relaxed) || self.ready.draining()
     }
 
     /// Requests in flight and connections that are passed through, on all listeners.
@@ -226,8 +246,8 @@ impl Proxy {
     }
 
     /// The index of the listener that a connection to `local` came through.
-    pub(crate) fn listener(&self, local: Option<std::net::SocketAddr>) -> usize {
-        let found = local.and_then(|local| self.listeners.iter().position(|l| l.takes(local)));
+    pub(crate) fn listener(&self, local: Option<SocketAddr>) -> usize {
+        let found = local.and_then(|local| self.addresses.iter().position(|of| takes(*of, local)));
         found.unwrap_or_default()
     }
 }

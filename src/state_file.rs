@@ -7,6 +7,9 @@
 //! network. The bad side: it can't be mended with an editor; what it holds is changed where it came
 //! from.
 
+pub mod lenient;
+mod owner;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,6 +18,8 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+pub use self::owner::Owner;
 
 const FORMAT: u32 = 1;
 

@@ -12,7 +12,7 @@ use crate::admin::World;
 use crate::admin::answer::{Answer, Refusal};
 use crate::admin::path::Page;
 use crate::admin::view;
-use crate::admin::write::{invalid, parsed, stopping};
+use crate::admin::write::{handing_over, invalid, parsed, stopping};
 use crate::config::{Name, Problem};
 use crate::control::weights::{Refused, Request, Wish};
 
@@ -80,6 +80,7 @@ pub(super) fn refused(refused: Refused) -> Refusal {
             .hint("weights are kept in Consul (`splits.consul_kv`); the last ones serve on"),
         Refused::Unsaved { .. } => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error)
             .hint("nothing was changed, since it would be gone after a restart; see `server.state_dir`"),
+        Refused::HandingOver => handing_over(),
         Refused::Stopping => stopping(),
     }
 }

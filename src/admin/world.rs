@@ -84,6 +84,8 @@ pub struct Reloaded {
 pub enum ReloadError {
     /// What is wrong with the new config: all of it.
     Invalid(Vec<Problem>),
+    /// Another process is taking over.
+    HandingOver,
     /// The process is stopping.
     Stopping,
 }

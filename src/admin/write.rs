@@ -20,6 +20,7 @@ use crate::admin::world::ReloadError;
 use crate::config::{Name, Problem};
 use crate::control::DrainError;
 use crate::control::drains::Request;
+use crate::control::heritage::HANDING_OVER;
 
 /// The body of a page that needs none.
 #[derive(Default, Deserialize)]
@@ -60,6 +61,7 @@ async fn reload(world: &dyn World) -> Result<Answer, Refusal> {
     match world.reload().await {
         Ok(reloaded) => Ok(Answer::json(StatusCode::OK, &reloaded)),
         Err(ReloadError::Invalid(problems)) => Err(invalid(problems)),
+        Err(ReloadError::HandingOver) => Err(handing_over()),
         Err(ReloadError::Stopping) => Err(stopping()),
     }
 }
@@ -96,6 +98,7 @@ async fn drain(
                 "nothing was changed, since it would be gone after a restart; see `server.state_dir`",
             ));
         }
+        Err(DrainError::HandingOver) => return Err(handing_over()),
         Err(DrainError::Stopping) => return Err(stopping()),
     };
     let found = world.cluster(cluster);
@@ -138,4 +141,8 @@ pub(super) fn invalid(problems: Vec<Problem>) -> Refusal {
 
 pub(super) fn stopping() -> Refusal {
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the process is stopping")
+}
+
+pub(super) fn handing_over() -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, HANDING_OVER).hint("nothing was changed")
 }

@@ -22,6 +22,7 @@ use crate::discovery::Stop;
 use crate::proxy::Proxy;
 use crate::proxy::door::LINGER;
 use crate::snapshot::Cell;
+use crate::upgrade::gate::Gate;
 
 use super::StartError;
 
@@ -132,15 +133,15 @@ impl Lifecycle {
     }
 
     /// Ends the process in time, from a thread of its own.
-    pub(super) fn watch(self, proxy: Proxy) {
+    pub(super) fn watch(self, proxy: Proxy, gate: Gate) {
         let thread = std::thread::Builder::new().name("lifecycle".into());
-        let spawned = thread.spawn(move || self.end(&proxy));
+        let spawned = thread.spawn(move || self.end(&proxy, &gate));
         if let Err(error) = spawned {
             warn!(%error, "cannot watch the end of the process; it will sleep out its grace period");
         }
     }
 
-    fn end(mut self, proxy: &Proxy) {
+    fn end(mut self, proxy: &Proxy, gate: &Gate) {
         loop {
             match self.phases.blocking_recv() {
                 Ok(ExecutionPhase::ShutdownStarted | ExecutionPhase::ShutdownGracePeriod) => break,
@@ -157,7 +158,7 @@ impl Lifecycle {
             waited += COUNT;
             // A connection that is open may have a request on its way. The door closes those that
             // say nothing.
-            let quiet = proxy.connections() == 0 || waited >= LINGER;
+            let quiet = gate.is_quiet() && (proxy.connections() == 0 || waited >= LINGER);
             idle = if quiet && proxy.in_flight() == 0 { idle + 1 } else { 0 };
         }
         let left = proxy.in_flight();

@@ -167,6 +167,7 @@ impl World for Process {
             Ok(Applied { generation, needs_upgrade, warnings }) => {
                 Ok(Reloaded { generation, needs_upgrade, warnings })
             }
+            Err(rejected) if rejected.is_handing_over() => Err(ReloadError::HandingOver),
             Err(rejected) => Err(ReloadError::Invalid(rejected.problems)),
         }
     }

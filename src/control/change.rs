@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Name, Problem};
+use crate::control::heritage::{HANDING_OVER, Heritage};
 use crate::control::{drains, weights};
 use crate::split::Standing;
 
@@ -24,6 +25,12 @@ pub enum Change {
     Documents { prefix: String, said: BTreeMap<Name, Standing> },
     /// The documents below this prefix are not heard; nobody is to wait for them.
     NoDocuments { prefix: String },
+    /// Tell another process what is known. See [`Inbox::bequeath`].
+    Bequeath { last: bool, reply: oneshot::Sender<Heritage> },
+    /// The other process has not come about.
+    Thaw,
+    /// What another process knew. See [`Inbox::inherit`].
+    Inherit { heritage: Box<Heritage>, reply: oneshot::Sender<Result<Applied, Rejected>> },
 }
 
 /// The change serves.
@@ -54,13 +61,34 @@ pub enum DrainError {
     Endpoint(Name, SocketAddr),
     #[error("the change cannot be written to {path}: {why}", path = path.display())]
     Unsaved { path: PathBuf, why: String },
+    #[error("{HANDING_OVER}")]
+    HandingOver,
     #[error("the process is stopping")]
     Stopping,
 }
 
+/// There is no heritage: the process is stopping, or the hand-over was called off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the process is stopping, or the hand-over was called off")]
+pub struct CalledOff;
+
 /// Where changes are sent.
 #[derive(Clone, Debug)]
 pub struct Inbox(mpsc::UnboundedSender<Change>);
+
+// === impl Rejected ===
+
+impl Rejected {
+    /// Nothing is reloaded while another process takes over.
+    pub(super) fn handing_over() -> Self {
+        Self { problems: vec![Problem::new("", HANDING_OVER)] }
+    }
+
+    /// Whether that is why.
+    pub fn is_handing_over(&self) -> bool {
+        *self == Self::handing_over()
+    }
+}
 
 // === impl Inbox ===
 
@@ -113,6 +141,41 @@ impl Inbox {
     /// Tells all that the fleet's documents below a prefix say now, and does not wait.
     pub fn documents(&self, prefix: String, said: BTreeMap<Name, Standing>) {
         let _ = self.0.send(Change::Documents { prefix, said });
+    }
+
+    /// What another process is to know to go on from here.
+    ///
+    /// `last`: from now on operators' changes are refused and reloads wait, until
+    /// [`thaw`](Self::thaw); answers once all that was asked before serves and is on disk, and
+    /// nothing more is written to `state_dir`. A disk that hangs keeps it waiting, so give it a
+    /// limit.
+    ///
+    /// # Errors
+    ///
+    /// [`CalledOff`].
+    pub async fn bequeath(&self, last: bool) -> Result<Heritage, CalledOff> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Change::Bequeath { last, reply }).map_err(|_| CalledOff)?;
+        answer.await.map_err(|_| CalledOff)
+    }
+
+    /// Goes on as if no other process had been to take over, and does not wait.
+    pub fn thaw(&self) {
+        let _ = self.0.send(Change::Thaw);
+    }
+
+    /// Takes the last that another process knew over what it knew first; returns when it serves.
+    ///
+    /// # Errors
+    ///
+    /// Problems of the config, if the other process has loaded another one meanwhile and this one
+    /// cannot.
+    pub async fn inherit(&self, heritage: Heritage) -> Result<Applied, Rejected> {
+        let (reply, answer) = oneshot::channel();
+        let stopping = || Rejected { problems: vec![Problem::new("", "the process is stopping")] };
+        let heritage = Box::new(heritage);
+        self.0.send(Change::Inherit { heritage, reply }).map_err(|_| stopping())?;
+        answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 
     /// Tells that they are not heard.

@@ -95,6 +95,17 @@ impl Ledger {
         ledger
     }
 
+    /// Takes what another process has stored by now. `heard`: the fleet's documents were heard here,
+    /// and count more. Judge them afterwards.
+    pub fn inherit(&mut self, stored: Stored, heard: bool) {
+        let before = std::mem::take(self);
+        *self = Self::restored(stored, before.fleet.prefix.as_deref());
+        self.early = before.early;
+        if heard {
+            self.fleet = before.fleet;
+        }
+    }
+
     /// What is to outlive the process.
     pub fn stored(&self) -> Stored {
         let Fleet { prefix, good, indexes, .. } = &self.fleet;

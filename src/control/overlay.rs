@@ -38,6 +38,17 @@ pub fn load(dir: &Path) -> Stored {
     }
 }
 
+/// Reads it and touches nothing, where the file is another process's. Blocks.
+pub fn peek(dir: &Path) -> Stored {
+    match state_file::load::<Stored>(dir, FILE) {
+        Ok(stored) => stored.unwrap_or_default(),
+        Err(why) => {
+            error!(path = %path(dir).display(), %why, "the weights and drains that were set cannot be read");
+            Stored::default()
+        }
+    }
+}
+
 /// Writes it. Blocks.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::config::{Boot, Name};
 use crate::control::WARM;
+use crate::control::ledger::Ledger;
 use crate::control::reading::Reply;
 use crate::observe::access::AccessLog;
 use crate::snapshot::compile::Plan;
@@ -31,6 +32,23 @@ pub(super) struct Pending {
 // === impl Pending ===
 
 impl Pending {
+    /// The config of a start. `inherited`: what another process has left; the fleet's documents in it
+    /// need not be waited for.
+    pub(super) fn first(
+        plan: Plan,
+        boot: Boot,
+        access_log: Arc<AccessLog>,
+        inherited: Option<&Ledger>,
+        now: Instant,
+    ) -> Self {
+        let mut waiting = waiting(&plan, None, None, now);
+        if let Some((prefix, _)) = inherited.and_then(Ledger::known) {
+            waiting.remove(&documents(prefix));
+        }
+        let (cause, replies) = ("start".into(), Vec::new());
+        Self { plan, boot, access_log, cause, waiting, latest: now + WARM, replies }
+    }
+
     /// Strikes a question off.
     pub(super) fn answered(&mut self, cluster: &Name, fingerprint: u64) {
         self.waiting.remove(&(cluster.clone(), fingerprint));

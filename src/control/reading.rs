@@ -81,6 +81,11 @@ impl Reader {
         }
     }
 
+    /// Whether somebody has asked and knows nothing yet.
+    pub(super) fn busy(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// Waits for the reading that runs, and starts the next. Never returns where nothing was asked.
     /// May be dropped and called again.
     pub(super) async fn done(&mut self) -> (Request, Outcome) {

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::config::problem::closest;
 use crate::config::{Name, Problem, live};
+use crate::control::heritage::HANDING_OVER;
 use crate::snapshot::{Serving, Snapshot};
 use crate::split::{Amendment, Origin};
 
@@ -65,6 +66,8 @@ pub enum Refused {
     Fleet { what: String },
     #[error("the change cannot be written to {path}: {why}", path = path.display())]
     Unsaved { path: PathBuf, why: String },
+    #[error("{HANDING_OVER}")]
+    HandingOver,
     #[error("the process is stopping")]
     Stopping,
 }

@@ -1,6 +1,7 @@
 //! The task behind `control`: its state and its loop.
 
 mod drains;
+mod handover;
 mod weights;
 
 use std::collections::HashSet;
@@ -14,18 +15,21 @@ use tracing::{info, warn};
 use crate::config::{Boot, Config, Live, Name, Problem};
 use crate::control::desk::{Desk, Wanted};
 use crate::control::drains::Posted;
+use crate::control::heritage::Heritage;
 use crate::control::ledger::Ledger;
 use crate::control::members::Book;
 use crate::control::overlay;
 use crate::control::pending::{Pending, documents, waiting};
 use crate::control::reading::{Candidate, Reader, Request, compile, open_log};
 use crate::control::ready::Ready;
+use crate::control::writer::handover::Handover;
 use crate::control::{Applied, Change, Rejected, WARM};
 use crate::discovery::{Stop, Update};
 use crate::endpoint::Roster;
 use crate::observe::access::AccessLog;
 use crate::snapshot::compile::{Plan, Step, Surroundings};
 use crate::snapshot::{Cell, diff};
+use crate::state_file::Owner;
 
 /// The one owner of members, roster and generations.
 #[derive(Debug)]
@@ -46,6 +50,7 @@ pub struct Writer {
     desk: Desk,
     /// What is drained, for the admin API.
     drains: Posted,
+    handover: Handover,
     /// What the sources are to watch: the pending config, else the serving one.
     wanted: watch::Sender<Arc<Live>>,
 }
@@ -53,7 +58,8 @@ pub struct Writer {
 // === impl Writer ===
 
 impl Writer {
-    /// Prepares a writer whose first config is `config`. Reads the weights that were set earlier.
+    /// Prepares a writer whose first config is `config`. Goes on from the heritage of another
+    /// process, or else from the weights that are on disk. `owner`: of the files in `state_dir`.
     ///
     /// # Errors
     ///
@@ -64,6 +70,8 @@ impl Writer {
         around: Arc<Surroundings>,
         cell: Arc<Cell>,
         ready: Arc<Ready>,
+        heritage: Option<Heritage>,
+        owner: Owner,
     ) -> Result<Self, Vec<Problem>> {
         let Config { boot, live } = config;
         let access_log = open_log(&live, &around)?;
@@ -71,25 +79,23 @@ impl Writer {
         let mut book = Book::default();
         book.enter_static(&plan.live);
         let (wanted, _) = watch::channel(plan.live.clone());
-        let stored = boot.server.state_dir.as_deref().map(overlay::load).unwrap_or_default();
+        let inherits = heritage.is_some();
+        let mut heritage = heritage.unwrap_or_default();
+        let dir = boot.server.state_dir.as_deref();
+        let kept = || dir.map(if inherits { overlay::peek } else { overlay::load }).unwrap_or_default();
+        let stored = heritage.overlay.take().unwrap_or_else(kept);
         let mut ledger = Ledger::restored(stored, plan.live.splits.consul_kv.as_deref());
         ledger.judge(&plan.live);
         let desk = Desk::new(boot.server.state_dir.clone());
         let drains = Posted::default();
         drains.post(ledger.drains.clone());
         let now = Instant::now();
-        let pending = Pending {
-            waiting: waiting(&plan, None, None, now),
-            plan,
-            boot: boot.clone(),
-            access_log,
-            cause: "start".into(),
-            latest: now + WARM,
-            replies: Vec::new(),
-        };
-        let (roster, pending) = (Roster::default(), Some(pending));
+        let mut roster = Roster::default();
+        roster.recall(&heritage.clusters, |name| plan.judges(name), now.into_std());
+        let pending = Pending::first(plan, boot.clone(), access_log, inherits.then_some(&ledger), now);
         let reader = Reader::new(file, around.clone(), cell.clone());
-        let serving = None;
+        let handover = Handover::new(owner, heritage);
+        let (serving, pending) = (None, Some(pending));
         Ok(Self {
             around,
             cell,
@@ -103,6 +109,7 @@ impl Writer {
             ledger,
             desk,
             drains,
+            handover,
             wanted,
         })
     }
@@ -135,6 +142,7 @@ impl Writer {
         let mut sweep = interval(Duration::from_secs(60));
         loop {
             self.promote_if_warm();
+            self.settle();
             if self.serving.is_some()
                 && let Some(started) = started.take()
             {
@@ -150,6 +158,12 @@ impl Writer {
                     self.members(batch);
                 }
                 Some(change) = changes.recv() => self.change(change),
+                Some(Ok(errand)) = self.handover.errands.join_next() => {
+                    // What the keeper has sent before comes first.
+                    self.members(std::iter::from_fn(|| updates.try_recv().ok()).collect());
+                    self.done(errand);
+                }
+                Ok(()) = self.handover.owned.changed() => self.owned(),
                 (request, outcome) = self.reader.done() => self.read(request, outcome),
                 (change, outcome) = self.desk.written() => self.written(change, outcome),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
@@ -160,13 +174,14 @@ impl Writer {
     }
 
     fn change(&mut self, change: Change) {
+        if matches!(change, Change::Reload { .. }) {
+            // First, and whatever becomes of the rest: a log that was rotated does not wait for a
+            // good config.
+            self.cell.load().access_log.reopen();
+        }
+        let Some(change) = self.admit(change) else { return };
         match change {
-            Change::Reload { cause, reply } => {
-                // First, and whatever becomes of the rest: a log that was rotated does not wait for
-                // a good config.
-                self.cell.load().access_log.reopen();
-                self.reader.ask(cause, reply);
-            }
+            Change::Reload { cause, reply } => self.reader.ask(cause, reply),
             Change::Drain { request, reply } => {
                 self.desk.waiting.push_back(Wanted::Drain(request, reply));
                 self.next();
@@ -174,9 +189,13 @@ impl Writer {
             Change::Weights { request, reply } => self.weights(request, reply),
             Change::Documents { prefix, said } => {
                 self.documents_answered(&prefix);
+                self.handover.fleet_heard = true;
                 self.documents(&prefix, said);
             }
             Change::NoDocuments { prefix } => self.documents_answered(&prefix),
+            Change::Bequeath { last, reply } => self.bequeath(last, reply),
+            Change::Thaw => self.thaw(),
+            Change::Inherit { heritage, reply } => self.inherit(*heritage, reply),
         }
     }
 
@@ -262,6 +281,7 @@ impl Writer {
             self.ledger.judge(&plan.live);
             self.desk.stale |= self.desk.dir.is_some() && self.ledger.stored() != stored;
             self.serving = Some(plan);
+            self.handover.configs += 1;
             self.publish(Some(access_log), cause);
             self.next();
         }
@@ -284,9 +304,12 @@ impl Writer {
         let standing = |route: &Name| self.ledger.standing(route);
         let step =
             Step { previous: &previous, members: &members, standing: &standing, access_log, cause, now };
-        let snapshot = Arc::new(plan.snapshot(step, &mut self.roster, &self.around));
+        let mut snapshot = plan.snapshot(step, &mut self.roster, &self.around);
+        snapshot.generation = snapshot.generation.max(self.handover.floor + 1);
+        let snapshot = Arc::new(snapshot);
         self.mark(&snapshot);
-        if snapshot.digest == previous.digest
+        if previous.generation > self.handover.floor
+            && snapshot.digest == previous.digest
             && Arc::ptr_eq(&snapshot.live, &previous.live)
             && Arc::ptr_eq(&snapshot.access_log, &previous.access_log)
             && snapshot.splits.iter().zip(previous.splits.iter()).all(|(new, old)| Arc::ptr_eq(new, old))

@@ -20,9 +20,11 @@ use crate::config::Name;
 use crate::config::live::{self, Live};
 use crate::discovery::consul::{Consul, Setup, Subscriber};
 use crate::discovery::dns::DnsSource;
+use crate::discovery::keep::estate::Line;
 use crate::discovery::keep::guard::Rules;
 use crate::discovery::keep::{Begin, Keeper, Message};
 use crate::discovery::{Answers, Source, Statuses, Stop, Update, consul, stopped};
+use crate::state_file::Owner;
 
 /// Looks up an environment variable.
 pub type Env = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -33,6 +35,10 @@ pub struct Hub {
     state_dir: Option<PathBuf>,
     statuses: Statuses,
     updates: mpsc::UnboundedSender<Update>,
+    owner: Owner,
+    /// The keeper's, both ends.
+    inbox: mpsc::UnboundedSender<Message>,
+    messages: mpsc::UnboundedReceiver<Message>,
 }
 
 /// What runs now.
@@ -81,7 +87,19 @@ impl Hub {
         state_dir: Option<PathBuf>,
         statuses: Statuses,
     ) -> Self {
-        Self { env: Arc::new(|name| std::env::var(name).ok()), state_dir, statuses, updates }
+        let (inbox, messages) = mpsc::unbounded_channel();
+        let env: Env = Arc::new(|name| std::env::var(name).ok());
+        Self { env, state_dir, statuses, updates, owner: Owner::default(), inbox, messages }
+    }
+
+    /// One that writes to `state_dir` only while it is this process's.
+    pub fn owned(self, owner: Owner) -> Self {
+        Self { owner, ..self }
+    }
+
+    /// A line to the keeper, for those who hand members on.
+    pub fn line(&self) -> Line {
+        Line::new(self.inbox.clone())
     }
 
     /// Another environment.
@@ -92,12 +110,11 @@ impl Hub {
     /// Runs the sources that `live` names until `stop`, or until its sender is gone. Returns when
     /// the members are on disk.
     pub async fn run(self, mut live: watch::Receiver<Arc<Live>>, mut stop: Stop) {
-        let (inbox, messages) = mpsc::unbounded_channel();
-        let keeper = Keeper::new(self.updates, self.statuses, self.state_dir);
-        let keeper = Task::start(|stop| keeper.run(messages, stop));
+        let keeper = Keeper::new(self.updates, self.statuses, self.state_dir, self.owner);
+        let keeper = Task::start(|stop| keeper.run(self.messages, stop));
         let mut running = Running {
             env: self.env,
-            inbox,
+            inbox: self.inbox,
             clusters: BTreeMap::new(),
             consul: None,
             rules: Rules::default(),

@@ -10,6 +10,7 @@
 //! The bad side: an answer takes one more hop between tasks, some microseconds against the
 //! milliseconds of the network.
 
+pub mod estate;
 pub mod guard;
 mod saver;
 pub mod status;
@@ -19,13 +20,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Name;
+use crate::discovery::keep::estate::Estate;
 use crate::discovery::keep::guard::{Change, Guard, Rules};
 use crate::discovery::keep::saver::Saver;
 use crate::discovery::{Answers, Heard, Quality, Stop, Update, disk, stopped};
 use crate::endpoint::Members;
+use crate::state_file::Owner;
 
 pub use self::status::{LastError, Origin, SourceStatus, Statuses};
 
@@ -40,6 +43,10 @@ pub enum Message {
     Forget(Name),
     /// A source said something. `id` is that of its [`Answers`].
     Heard { cluster: Name, id: u64, heard: Heard },
+    /// Another process is to go on from here.
+    Bequeath(oneshot::Sender<Estate>),
+    /// What another process has left.
+    Inherit(Estate, Option<oneshot::Sender<()>>),
 }
 
 /// A cluster and its source.
@@ -65,9 +72,12 @@ pub struct Keeper {
     clusters: BTreeMap<Name, Kept>,
     /// What was on disk at the start, minus what was used.
     restored: disk::State,
+    /// What another process has left, minus what was used.
+    inherited: Estate,
     updates: mpsc::UnboundedSender<Update>,
     statuses: Statuses,
     saver: Saver,
+    owner: Owner,
 }
 
 #[derive(Debug)]
@@ -76,6 +86,10 @@ struct Kept {
     guard: Guard,
     /// When the source was last heard, in seconds since 1970. 0: never.
     heard_at: u64,
+    /// Whether this process has heard it.
+    heard: bool,
+    /// Whether what is served comes from the source, and not from disk.
+    live: bool,
 }
 
 // === impl Keeper ===
@@ -87,6 +101,7 @@ impl Keeper {
         updates: mpsc::UnboundedSender<Update>,
         statuses: Statuses,
         state_dir: Option<PathBuf>,
+        owner: Owner,
     ) -> Self {
         let restored = match state_dir.as_deref().map(disk::load) {
             Some(Ok(Some(state))) => state,
@@ -96,11 +111,14 @@ impl Keeper {
             }
             Some(Ok(None)) | None => disk::State::new(),
         };
-        Self { clusters: BTreeMap::new(), restored, updates, statuses, saver: Saver::new(state_dir) }
+        let saver = Saver::new(state_dir, owner.clone());
+        let (clusters, inherited) = (BTreeMap::new(), Estate::new());
+        Self { clusters, restored, inherited, updates, statuses, saver, owner }
     }
 
     /// Takes messages until `stop`, then writes what is not on disk yet.
     pub async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Message>, mut stop: Stop) {
+        let mut owned = self.owner.changes();
         loop {
             let due = self.clusters.values().filter_map(|k| k.guard.due()).chain(self.saver.due()).min();
             let wake = async {
@@ -115,6 +133,8 @@ impl Keeper {
                     None => break,
                 },
                 () = wake => self.tick(now()),
+                // Never an error: the keeper is an owner itself.
+                _ = owned.changed() => if self.owner.holds() { self.settle(now()) },
                 () = stopped(&mut stop) => break,
             }
         }
@@ -145,14 +165,28 @@ impl Keeper {
                     self.heard(&cluster, heard);
                 }
             }
+            Message::Bequeath(reply) => self.bequeath(reply, now),
+            Message::Inherit(estate, reply) => {
+                self.inherit(estate, now);
+                if let Some(reply) = reply {
+                    let _ = reply.send(());
+                }
+            }
         }
     }
 
     fn begin(&mut self, begin: Begin, now: Instant) {
         let cluster = begin.answers.cluster.clone();
-        let mut kept = Kept { guard: Guard::new(begin.rules), begin, heard_at: 0 };
+        let guard = Guard::new(begin.rules);
+        let mut kept = Kept { guard, begin, heard_at: 0, heard: false, live: false };
         self.statuses.remove(&cluster);
         self.statuses.edit(&cluster, |record| record.source = kept.begin.source);
+        if let Some(left) = self.inherited.remove(&cluster).filter(|left| left.spec == kept.begin.spec) {
+            self.restored.remove(&cluster);
+            self.clusters.insert(cluster.clone(), kept);
+            self.adopt(&cluster, left, now);
+            return;
+        }
         let stored = self.restored.remove(&cluster).filter(|stored| {
             let fresh = disk::fresh(stored.heard_at, unix_now(), kept.begin.max_age.as_secs());
             stored.spec == kept.begin.spec && fresh
@@ -218,7 +252,7 @@ impl Keeper {
                 return;
             }
         };
-        kept.heard_at = unix_now();
+        (kept.heard_at, kept.heard, kept.live) = (unix_now(), true, true);
         self.saver.heard(at);
         self.publish(cluster, change, at);
     }

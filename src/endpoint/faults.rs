@@ -7,7 +7,8 @@
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// How a request failed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Failure {
     /// It answered 500 or more.
@@ -22,7 +23,7 @@ pub enum Failure {
 }
 
 /// Which rule ejected an endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Reason {
@@ -79,6 +80,11 @@ impl Faults {
     /// Counts an ejection.
     pub fn ejected(&self) {
         self.ejections.fetch_add(1, Relaxed);
+    }
+
+    /// Goes on from as many as another process has counted.
+    pub(super) fn set_ejections(&self, count: u32) {
+        self.ejections.store(count, Relaxed);
     }
 
     /// Ejections since the address was first seen.

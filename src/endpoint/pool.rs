@@ -77,6 +77,16 @@ impl Pool {
         self.saved.fetch_update(Relaxed, Relaxed, |saved| saved.checked_sub(requests)).is_ok()
     }
 
+    /// What was let in and not spent.
+    pub fn saved(&self) -> u32 {
+        self.saved.load(Relaxed)
+    }
+
+    /// Goes on from what another process has saved.
+    pub fn set_saved(&self, requests: u32) {
+        self.saved.store(requests.min(SAVED * SHARE), Relaxed);
+    }
+
     /// Counts a try after the first in, if fewer than `limit` are.
     pub fn retry(self: &Arc<Self>, limit: u32) -> Option<Permit> {
         take(&self.retries, limit).map(|_| Permit { pool: self.clone(), what: What::Retry })

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::Name;
-use crate::endpoint::{Pool, State};
+use crate::endpoint::memory::Memories;
+use crate::endpoint::{ClusterMemory, Memory, Pool, Standing, State};
 
 /// How long a state outlives the last snapshot that named it.
 pub const KEEP: Duration = Duration::from_secs(600);
@@ -55,6 +56,40 @@ impl Roster {
     /// The state of a whole cluster, made on first sight.
     pub fn pool(&mut self, cluster: &Name) -> Arc<Pool> {
         self.pools.entry(cluster.clone()).or_default().clone()
+    }
+
+    /// What there is to tell another process of all of them.
+    pub fn remember(&self) -> Memories {
+        let cluster = |(name, entries): (&Name, &HashMap<SocketAddr, Entry>)| {
+            let saved = self.pools.get(name).map_or(0, |pool| pool.saved());
+            let endpoints = entries.iter().map(|(address, entry)| (*address, Memory::of(&entry.state)));
+            (name.clone(), ClusterMemory { saved, endpoints: endpoints.collect() })
+        };
+        self.clusters.iter().map(cluster).collect()
+    }
+
+    /// Goes on from what another process knew: before the first snapshot, so that the first pick is
+    /// as good as its last one was, or later over what was known then. `judged`: the clusters where
+    /// ejections are followed. What no snapshot names by and by is forgotten, as ever.
+    pub fn recall(&mut self, memories: &Memories, judged: impl Fn(&Name) -> bool, now: Instant) {
+        for (name, memory) in memories {
+            let (judged, pool) = (judged(name), self.pool(name));
+            pool.set_saved(memory.saved);
+            let entries = self.clusters.entry(name.clone()).or_default();
+            for (address, memory) in &memory.endpoints {
+                let fresh = || Entry { state: Arc::default(), gone: Some(now) };
+                let state = &entries.entry(*address).or_insert_with(fresh).state;
+                let before = state.standing();
+                memory.recall(state, judged);
+                match (before, state.standing()) {
+                    (Standing::In, Standing::In) => {}
+                    (Standing::In, _) => drop(pool.eject(|_| true)),
+                    (_, Standing::In) => pool.spare(),
+                    _ => {}
+                }
+            }
+        }
+        self.clusters.retain(|_, entries| !entries.is_empty());
     }
 
     /// Marks what `named` does not hold as gone at `now`, and forgets what has been gone for

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
-use crate::endpoint::{Faults, Lease};
+use crate::endpoint::{Faults, Lease, Sentence};
 
 /// The live state of one (cluster, address).
 ///
@@ -29,10 +30,12 @@ pub struct State {
     held_back: AtomicU8,
     /// What is remembered of failures.
     pub faults: Faults,
+    /// What is left of an ejection.
+    pub sentence: Sentence,
 }
 
 /// What the active check says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Checked {
@@ -44,7 +47,7 @@ pub enum Checked {
 }
 
 /// What real requests say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Standing {
@@ -143,6 +146,11 @@ impl State {
         }
     }
 
+    /// Sets the standing as another process knew it. Whoever follows ejections is to be told of it.
+    pub(super) fn set_standing(&self, standing: Standing) {
+        self.standing.store(standing as u8, Relaxed);
+    }
+
     /// Changes the standing if it is `from`. False: it is another.
     pub fn turn(&self, from: Standing, to: Standing) -> bool {
         self.standing.compare_exchange(from as u8, to as u8, Relaxed, Relaxed).is_ok()
@@ -182,6 +190,7 @@ impl State {
     pub fn reinstate(&self) {
         self.standing.store(Standing::In as u8, Relaxed);
         self.streak.store(0, Relaxed);
+        self.sentence.note(0, Duration::ZERO);
     }
 
     /// The part of its share that slow start lets it take, in percent.

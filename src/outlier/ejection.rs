@@ -52,6 +52,23 @@ impl Term {
         Self { standing: Standing::In, since: now, times: 0, until: now, quiet: now }
     }
 
+    /// Goes on from what another process knew: it stands there, for `left` if it is ejected. The
+    /// quiet interval begins anew.
+    pub fn resume(
+        (standing, times, left): (Standing, u32, Duration),
+        rules: &OutlierDetection,
+        now: Instant,
+    ) -> Self {
+        let until = now + left.min(length(rules, u32::MAX));
+        Self { standing, since: now, times, until, quiet: now }
+    }
+
+    /// What is left of the ejection.
+    pub fn left(&self, now: Instant) -> Duration {
+        let ejected = self.standing == Standing::Ejected;
+        if ejected { self.until.saturating_duration_since(now) } else { Duration::ZERO }
+    }
+
     /// Whether there is nothing to remember.
     pub fn is_clear(&self) -> bool {
         self.standing == Standing::In && self.times == 0

@@ -117,7 +117,7 @@ impl Proxy {
     /// framing.
     pub(crate) fn settle_keepalive(&self, session: &mut Session) {
         if session.get_keepalive().is_some() {
-            let last = self.ready.draining() || hop::closes(session.req_header());
+            let last = self.leaving() || hop::closes(session.req_header());
             session.set_keepalive(if last { None } else { Some(KEEP) });
         }
     }

@@ -131,6 +131,11 @@ impl Plan {
         found.is_ok_and(|index| self.clusters[index].fingerprint == fingerprint)
     }
 
+    /// Whether ejections are followed in a cluster of this config.
+    pub fn judges(&self, cluster: &Name) -> bool {
+        self.live.clusters.get(cluster).is_some_and(|config| config.outlier_detection.is_some())
+    }
+
     /// What this config asks of sources: clusters by name, with the fingerprints of their
     /// questions.
     pub fn questions(&self) -> impl Iterator<Item = (&Name, u64)> {

@@ -94,7 +94,7 @@ impl Writer {
                 Wanted::Drain(request, reply) => self.next_drain(request, reply),
             }
         }
-        if self.desk.idle() && std::mem::take(&mut self.desk.stale) {
+        if self.desk.idle() && self.handover.owner.holds() && std::mem::take(&mut self.desk.stale) {
             self.desk.write(self.ledger.stored(), None);
         }
     }

@@ -109,6 +109,28 @@ impl Guard {
         self.served = Some(members);
     }
 
+    /// Goes on from what another process served. `missed`: which of them were held, and since when;
+    /// they wait for the next answer. None: that is served already.
+    pub fn resume(
+        &mut self,
+        members: Members,
+        missed: impl Iterator<Item = (SocketAddr, Instant)>,
+    ) -> Option<Change> {
+        let there = |address: &SocketAddr| members.binary_search_by_key(address, |m| m.address).is_ok();
+        let held = missed.filter(|(address, _)| there(address));
+        self.held = held.map(|(address, since)| (address, Hold { since, until: None })).collect();
+        let said = members.iter().filter(|m| !self.held.contains_key(&m.address));
+        self.said = Members::new(said.cloned());
+        let old = self.served.replace(members.clone());
+        let news = old.as_ref() != Some(&members);
+        news.then(|| difference(&old.unwrap_or_default(), &members))
+    }
+
+    /// Which members are held, and for how long they have been missed.
+    pub fn missed(&self, now: Instant) -> impl Iterator<Item = (SocketAddr, Duration)> {
+        self.held.iter().map(move |(address, hold)| (*address, now.saturating_duration_since(hold.since)))
+    }
+
     /// Other figures, for the answers to come. Holds that have begun keep their ends.
     pub fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;

@@ -1,14 +1,17 @@
 //! When the state goes to disk: soon after a change, but at most every [`EVERY`]; now and then
 //! without one, so that the age on disk says when the source was last heard; and at the end.
 //! Writing happens on the blocking pool, one at a time. A failed write is logged and tried again
-//! with the next change: the members in memory do not depend on it.
+//! with the next change: the members in memory do not depend on it. A process that does not own the
+//! files writes nothing, its last state neither.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::discovery::disk;
+use crate::state_file::Owner;
 
 /// The shortest time between two writes.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
@@ -23,13 +26,16 @@ pub(super) struct Saver {
     due: Option<Instant>,
     last: Option<Instant>,
     running: Option<JoinHandle<()>>,
+    /// Its other end is gone when the last write is done.
+    busy: Option<watch::Receiver<()>>,
+    owner: Owner,
 }
 
 // === impl Saver ===
 
 impl Saver {
-    pub(super) fn new(dir: Option<PathBuf>) -> Self {
-        Self { dir, due: None, last: None, running: None }
+    pub(super) fn new(dir: Option<PathBuf>, owner: Owner) -> Self {
+        Self { dir, due: None, last: None, running: None, busy: None, owner }
     }
 
     /// What is served, or asked for, changed.
@@ -49,7 +55,17 @@ impl Saver {
 
     /// When to call [`Saver::start`].
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due
+        self.due.filter(|_| self.owner.holds())
+    }
+
+    /// Waits until nothing is being written.
+    pub(super) fn settled(&self) -> impl Future<Output = ()> + use<> {
+        let busy = self.busy.clone();
+        async move {
+            if let Some(mut busy) = busy {
+                while busy.changed().await.is_ok() {}
+            }
+        }
     }
 
     /// Writes in the background; later, if the last write is not done.
@@ -58,9 +74,12 @@ impl Saver {
             self.due = Some(now + EVERY);
             return;
         }
-        let Some(dir) = self.dir.clone() else { return };
+        let Some(dir) = self.dir.clone().filter(|_| self.owner.holds()) else { return };
+        let (done, busy) = watch::channel(());
+        self.busy = Some(busy);
         (self.due, self.last) = (None, Some(now));
         self.running = Some(tokio::task::spawn_blocking(move || {
+            let _done = done;
             if let Err(e) = disk::save(&dir, &state) {
                 log::error!("the members cannot be written to {}: {e}", dir.display());
             }

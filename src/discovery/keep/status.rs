@@ -8,7 +8,7 @@
 #[expect(clippy::disallowed_types, reason = "off the request path: written per answer, read per scrape")]
 use std::sync::Mutex;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -112,6 +112,12 @@ impl Statuses {
         let discovered = live.clusters.iter().filter(|(_, c)| c.consul.is_some() || c.dns.is_some());
         let answered = |name: &Name| records.get(name).is_some_and(|r| r.origin.is_some());
         discovered.filter(|(name, _)| !answered(name)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The clusters whose removals are doubted.
+    pub(crate) fn degraded(&self) -> BTreeSet<Name> {
+        let records = self.lock();
+        records.iter().filter(|(_, record)| record.degraded).map(|(cluster, _)| cluster.clone()).collect()
     }
 
     pub(crate) fn edit(&self, cluster: &Name, edit: impl FnOnce(&mut Record)) {

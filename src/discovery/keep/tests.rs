@@ -7,19 +7,19 @@ use super::*;
 use crate::endpoint::{Member, Registry};
 
 /// A keeper that runs, and both of its ends.
-struct Bed {
-    inbox: mpsc::UnboundedSender<Message>,
-    updates: mpsc::UnboundedReceiver<Update>,
-    statuses: Statuses,
-    stop: watch::Sender<bool>,
-    task: tokio::task::JoinHandle<()>,
+pub(super) struct Bed {
+    pub(super) inbox: mpsc::UnboundedSender<Message>,
+    pub(super) updates: mpsc::UnboundedReceiver<Update>,
+    pub(super) statuses: Statuses,
+    pub(super) stop: watch::Sender<bool>,
+    pub(super) task: tokio::task::JoinHandle<()>,
 }
 
-fn name(text: &str) -> Name {
+pub(super) fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-fn set(ports: impl IntoIterator<Item = u16>) -> Members {
+pub(super) fn set(ports: impl IntoIterator<Item = u16>) -> Members {
     Members::new(ports.into_iter().map(|port| Member {
         address: SocketAddr::from(([127, 0, 0, 1], port)),
         weight: 1,
@@ -29,17 +29,21 @@ fn set(ports: impl IntoIterator<Item = u16>) -> Members {
 }
 
 impl Bed {
-    fn new(dir: Option<PathBuf>) -> Self {
+    pub(super) fn new(dir: Option<PathBuf>) -> Self {
+        Self::owned(dir, Owner::default())
+    }
+
+    pub(super) fn owned(dir: Option<PathBuf>, owner: Owner) -> Self {
         let (inbox, messages) = mpsc::unbounded_channel();
         let (out, updates) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let statuses = Statuses::default();
-        let keeper = Keeper::new(out, statuses.clone(), dir);
+        let keeper = Keeper::new(out, statuses.clone(), dir, owner);
         let task = tokio::spawn(keeper.run(messages, stopped));
         Self { inbox, updates, statuses, stop, task }
     }
 
-    fn begin(&self, cluster: &str, id: u64, spec: &str) -> Answers {
+    pub(super) fn begin(&self, cluster: &str, id: u64, spec: &str) -> Answers {
         let answers = Answers::new(name(cluster), id, self.inbox.clone());
         let begin = Begin {
             answers: answers.clone(),
@@ -55,20 +59,20 @@ impl Bed {
     }
 
     /// The next update as (cause, ports).
-    async fn update(&mut self) -> (String, Vec<u16>) {
+    pub(super) async fn update(&mut self) -> (String, Vec<u16>) {
         let update = tokio::time::timeout(Duration::from_secs(100), self.updates.recv()).await;
         let update = update.expect("an update").unwrap();
         (update.cause, update.members.iter().map(|m| m.address.port()).collect())
     }
 
-    async fn status(&self) -> SourceStatus {
+    pub(super) async fn status(&self) -> SourceStatus {
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }
         self.statuses.list(now()).remove(0)
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         self.stop.send_replace(true);
         self.task.await.unwrap();
     }
@@ -203,7 +207,7 @@ async fn a_damaged_file_is_a_start_without_it() {
 
 #[tokio::test(start_paused = true)]
 async fn writes_come_at_most_every_five_seconds() {
-    let mut saver = Saver::new(Some("/nowhere".into()));
+    let mut saver = Saver::new(Some("/nowhere".into()), Owner::default());
     let start = now();
     saver.changed(start);
     assert_eq!(saver.due(), Some(start));

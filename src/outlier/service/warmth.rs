@@ -2,7 +2,8 @@
 //!
 //! The endpoints that are there when a cluster is first seen with members are warm: the process has
 //! just started, or the cluster is new, and all of them are alike. Those that join later start
-//! slowly, and so do those that were not available and are again, for whatever reason.
+//! slowly, and so do those that were not available and are again, for whatever reason. One whose share
+//! says that it is on its way, as another process left it, goes on from there.
 //!
 //! The bad side of looking now and then: what recovers by the registry or an active check may get
 //! its full share until the next look.
@@ -59,6 +60,11 @@ impl Warmth {
             one.seen = true;
             if available && !one.available && !first {
                 one.since = Some(now);
+            }
+            if available && one.since.is_none() && state.share() < 100 {
+                // Another process has seen it begin.
+                let gone = window * u32::from(state.share()) / 100;
+                one.since = Some(now.checked_sub(gone).unwrap_or(now));
             }
             one.available = available;
             if let Some(since) = one.since {

@@ -65,6 +65,10 @@ impl Watched {
         }
         let before = outlier.pool.ejected();
         for Endpoint { member, state, .. } in &*cluster.endpoints {
+            if let Some(left) = state.sentence.take() {
+                let term = Term::resume(left, &outlier.rules, at.now);
+                self.known.insert(member.address, Known { state: state.clone(), term });
+            }
             let out = state.standing() != Standing::In;
             let known = self.known.get_mut(&member.address);
             // Of most there is nothing to remember.
@@ -81,6 +85,7 @@ impl Watched {
                 }
                 tell(cluster, outlier, *address, known, change, at);
             }
+            known.state.sentence.note(known.term.times(), known.term.left(at.now));
             // Whoever else holds the state is the roster, so it may come back.
             !known.term.is_clear() && Arc::strong_count(&known.state) > 1
         });

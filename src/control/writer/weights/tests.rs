@@ -15,6 +15,7 @@ use crate::observe::Metrics;
 use crate::snapshot::compile::Surroundings;
 use crate::snapshot::{Cell, Snapshot, Table};
 use crate::split::{Amendment, Origin};
+use crate::state_file::Owner;
 
 struct Running {
     inbox: Inbox,
@@ -62,7 +63,8 @@ fn writer(dir: Option<&Path>) -> (Writer, Arc<Cell>) {
     };
     let cell = Arc::new(Cell::new(Snapshot::empty(Table::empty(&around), Arc::default())));
     let ready = Arc::new(Ready::new());
-    let mut writer = Writer::new(Config::from(file), None, Arc::new(around), cell.clone(), ready).unwrap();
+    let (config, owner) = (Config::from(file), Owner::default());
+    let mut writer = Writer::new(config, None, Arc::new(around), cell.clone(), ready, None, owner).unwrap();
     // Nobody writes documents here unless a test does.
     writer.documents_answered("p");
     (writer, cell)
