@@ -169,7 +169,10 @@ impl Tidegate {
         let config = dir.path().join("tidegate.yaml");
         fs::write(&config, format!("{head}{}", self.live)).unwrap();
         let mut command = match &self.program {
-            None => Command::new(self.binary.as_deref().unwrap_or(Path::new(env!("CARGO_BIN_EXE_tidegate")))),
+            None => {
+                let built = || Path::new(env!("CARGO_BIN_EXE_tidegate"));
+                Command::new(self.binary.as_deref().unwrap_or_else(built))
+            }
             Some((path, _)) => Command::new(path),
         };
         match &self.program {

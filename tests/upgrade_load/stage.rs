@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::net::UnixStream;
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::SOON;
 use crate::support::load::{self, BACKEND, Crowd, Echo, Tally};
@@ -30,6 +33,9 @@ pub(crate) struct Went {
     pub(crate) ok: bool,
     pub(crate) told: Value,
 }
+
+/// What an elder says of a hand-over, as it happens.
+pub(crate) struct Reports(Lines<BufReader<UnixStream>>);
 
 impl Stage {
     /// With these lines under `server:`.
@@ -88,19 +94,22 @@ impl Stage {
     }
 
     /// An upgrade that must succeed; gives the PIDs of the old and the new process.
-    #[track_caller]
-    pub(crate) fn must_upgrade(&self) -> impl Future<Output = (u32, u32)> {
-        async {
-            let before = self.main();
-            let went = self.upgrade().await;
-            assert!(went.ok, "{:#}\n{}", went.told, self.log());
-            let pid = |who: &str| u32::try_from(went.told[who]["pid"].as_u64().unwrap()).unwrap();
-            let (old, new) = (pid("old"), pid("new"));
-            assert_eq!(old, before, "{:#}", went.told);
-            assert_ne!(old, new);
-            assert_eq!(self.main(), new, "the pid file names the new one once it is in charge");
-            (old, new)
-        }
+    pub(crate) async fn must_upgrade(&self) -> (u32, u32) {
+        let before = self.main();
+        let went = self.upgrade().await;
+        assert!(went.ok, "{:#}\n{}", went.told, self.log());
+        let pid = |who: &str| u32::try_from(went.told[who]["pid"].as_u64().unwrap()).unwrap();
+        let (old, new) = (pid("old"), pid("new"));
+        assert_eq!(old, before, "{:#}", went.told);
+        assert_eq!(self.follows(old).await, new, "the pid file names the one in charge");
+        (old, new)
+    }
+
+    /// Asks for an upgrade and gives the connection, on which its reports come.
+    pub(crate) async fn watch(&self) -> Reports {
+        let mut stream = UnixStream::connect(self.socket()).await.unwrap();
+        stream.write_all(b"{\"upgrade\":{}}\n").await.unwrap();
+        Reports(BufReader::new(stream).lines())
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -175,16 +184,18 @@ impl Stage {
     }
 }
 
+impl Reports {
+    /// The next one. None: the process is gone.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        let line = timeout(SOON, self.0.next_line()).await.expect("a report in time").ok().flatten()?;
+        Some(serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}")))
+    }
+}
+
 impl Went {
     /// Why it failed.
     pub(crate) fn why(&self) -> &str {
         self.told["why"].as_str().unwrap_or_default()
-    }
-
-    /// The steps that it had.
-    pub(crate) fn steps(&self) -> Vec<String> {
-        let steps = self.told["steps"].as_array().into_iter().flatten();
-        steps.map(|step| step["step"].as_str().unwrap_or_default().to_owned()).collect()
     }
 }
 
