@@ -19,9 +19,13 @@
 //! # }
 //! ```
 
+mod handover;
 mod lifecycle;
 mod listening;
+mod pid_file;
 mod service;
+mod signals;
+mod wiring;
 mod world;
 
 use std::path::PathBuf;
@@ -32,41 +36,37 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use pingora::services::ServiceWithDependents;
 use pingora::services::background::background_service;
+use tokio::signal::unix::Signal;
 use tracing::{error, info};
 
 use crate::admin;
 use crate::config::{Boot, Config, Problem, load};
 use crate::consul;
-use crate::control::fleet::Heard;
+use crate::control::Writer;
 use crate::control::members::Book;
-use crate::control::ready::Ready;
 use crate::control::watch::Stamp;
-use crate::control::{Inbox, Writer};
-use crate::discovery::Statuses;
 use crate::endpoint::Roster;
 use crate::filter::{Filter, Registry};
-use crate::health;
-use crate::health::service::board::Board;
 use crate::observe::Metrics;
 use crate::observe::access::AccessLog;
-use crate::proxy::{Listener, Proxy};
 use crate::snapshot::compile::{Plan, Step, Surroundings};
-use crate::snapshot::{Cell, Snapshot, Table};
+use crate::snapshot::{Snapshot, Table};
 use crate::split::Standing;
-use crate::state_file::Owner;
 use crate::tls::{self, Terminator};
-use crate::upgrade::activation;
-use crate::upgrade::gate::Gate;
-use crate::upgrade::sockets::{BindError, Claim, Sockets};
+use crate::upgrade::heir::{self, Heir, HeirError};
+use crate::upgrade::sockets::BindError;
+use crate::upgrade::spawn::Program;
 
-use self::lifecycle::Lifecycle;
-use self::service::Control;
+use self::handover::{Parts, Upgrades};
+use self::signals::{Ends, Signals};
+use self::wiring::Core;
 
 /// A Tidegate that is about to run.
 pub struct Builder {
     source: Source,
     filters: Registry,
     services: Vec<Box<dyn ServiceWithDependents>>,
+    upgrade: bool,
 }
 
 enum Source {
@@ -83,6 +83,8 @@ pub enum StartError {
     Bind(#[from] BindError),
     #[error("cannot write the pid file {path}: {why}", path = .0.display(), why = .1)]
     PidFile(PathBuf, std::io::Error),
+    #[error("{0}")]
+    Heir(#[from] HeirError),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
 }
@@ -115,7 +117,14 @@ impl Builder {
         self
     }
 
-    /// Runs another Pingora service in the same process.
+    /// Takes over from the process that runs at the config's `server.upgrade_socket`.
+    #[must_use]
+    pub fn upgrade(self) -> Self {
+        Self { upgrade: true, ..self }
+    }
+
+    /// Runs another Pingora service in the same process. Such a process cannot be upgraded in place:
+    /// nobody hands the service's sockets on.
     pub fn service(mut self, service: impl ServiceWithDependents + 'static) -> Self {
         self.services.push(Box::new(service));
         self
@@ -199,94 +208,109 @@ impl Builder {
     }
 
     fn start(self) -> Result<(), StartError> {
-        let (signals, hangups) = lifecycle::listen();
+        let program = self.program();
+        let (ends, hangups) = signals::listen();
+        let mut heir = self.heir()?;
+        match self.build(program, ends, hangups, &mut heir) {
+            Ok((server, signals)) => {
+                info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "starting");
+                server.run(RunArgs { shutdown_signal: Box::new(signals) });
+                Ok(())
+            }
+            Err(error) => {
+                if let Some(heir) = heir {
+                    heir.failed(error.to_string());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What an upgrade starts, or why there can be none.
+    fn program(&self) -> Result<Program, String> {
+        if !self.services.is_empty() {
+            let why = "this process runs services beside the proxy (as `tidegate demo` does), whose ports \
+                       a new one could not have; stop it and start anew";
+            return Err(why.into());
+        }
+        if std::process::id() == 1 {
+            let why = "this is process 1, with which a container ends; replace the container";
+            return Err(why.into());
+        }
+        Program::at_start().map_err(|error| format!("nothing says which binary this is: {error}"))
+    }
+
+    /// The process that we are to take over from, if any: it started us, or we were told to.
+    fn heir(&self) -> Result<Option<Heir>, StartError> {
+        let stream = match heir::born()? {
+            Some(stream) => stream,
+            None if self.upgrade => {
+                let (config, ..) = self.load().map_err(StartError::Config)?;
+                heir::connect(&config.boot.server.upgrade_socket)?
+            }
+            None => return Ok(None),
+        };
+        let heir = Heir::meet(stream)?;
+        info!(elder = heir.elder.pid, version = heir.elder.version, "is to take over");
+        Ok(Some(heir))
+    }
+
+    /// Wires all up. `heir` is taken when nothing can fail any more.
+    fn build(
+        self,
+        program: Result<Program, String>,
+        ends: Ends,
+        hangups: Option<Signal>,
+        heir: &mut Option<Heir>,
+    ) -> Result<(Server, Signals), StartError> {
         let read = match &self.source {
             Source::File(path) => Some((path.clone(), Stamp::of(path))),
             Source::BuiltIn(_) => None,
         };
+        let (config, file, places) = self.checked()?;
+        let mut core = Core::new(&config.boot, Arc::new(self.surroundings(&config.boot)?), heir.is_some())?;
+        let placed = |problems| StartError::Config(places.place(problems));
+        core.terminators = Terminator::all(&core.boot, &core.around.metrics).map_err(placed)?;
+        let heritage = heir.as_mut().map(|heir| std::mem::take(&mut heir.heritage));
+        let (around, cell, ready, owner) = core.shared();
+        let writer = Writer::new(config, file, around, cell, ready, heritage, owner).map_err(placed)?;
+        // It holds the text of the file, and this function lasts as long as the process.
+        drop(places);
+        let mut server = Server::new_with_opt_and_conf(None, server_conf(&core.boot));
+        let lifecycle = core.lifecycle(&server);
+        let asks = handover::asks();
+        let signals = lifecycle.signals(ends, asks.0.clone());
+        let reins = lifecycle.reins();
+        if heir.is_none() {
+            reins.pid_file.write()?;
+        }
+        let front = self.services.is_empty().then(|| core.boot.server.upgrade_socket.clone());
+        let health = core.background(&mut server, &lifecycle, writer, (read, hangups));
+        let house = core.house(reins);
+        let proxy = core.edges(&mut server, &health);
+        let patience = core.boot.server.upgrade_timeout.0;
+        let upgrades = Upgrades::new(Parts { house, heir: heir.take(), program, front, patience, asks });
+        server.add_service(background_service("upgrade", upgrades)).add_dependency(&health);
+        for service in self.services {
+            server.add_boxed_service(service);
+        }
+        lifecycle.watch(proxy, core.gates.proxy);
+        Ok((server, signals))
+    }
+
+    /// The config, if there is nothing wrong with it. Before the sockets: what `check` says is what
+    /// a start says.
+    fn checked(&self) -> Result<(Config, Option<PathBuf>, load::Places), StartError> {
         let (config, file, places) = self.load().map_err(StartError::Config)?;
-        let boot = config.boot.clone();
-        // Before the sockets: what `check` says is what a start says.
         let problems = self.compile_problems(&config);
         if !problems.is_empty() {
             return Err(StartError::Config(places.place(problems)));
         }
-        let claims = claims(&boot);
-        let sockets = Sockets::bind(&claims, activation::take(&claims))?;
-        let around = Arc::new(self.surroundings(&boot)?);
-        let terminators = Terminator::all(&boot, &around.metrics)
-            .map_err(|problems| StartError::Config(places.place(problems)))?;
-        let ready = Arc::new(Ready::new());
-        let cell =
-            Arc::new(Cell::new(Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()))));
-        let (heritage, owner) = (None, Owner::default());
-        let writer = Writer::new(config, file, around.clone(), cell.clone(), ready.clone(), heritage, owner)
-            .map_err(|problems| StartError::Config(places.place(problems)))?;
-        // It holds the text of the file, and this function lasts as long as the process.
-        drop(places);
-        let drains = writer.drains();
-        let (inbox, changes) = Inbox::new();
-        let statuses = Statuses::default();
-        let heard = Heard::default();
-
-        let conf = server_conf(&boot);
-        let mut server = Server::new_with_opt_and_conf(None, conf);
-        let lifecycle = Lifecycle::new(&boot, ready.clone(), cell.clone(), server.watch_execution_phase());
-
-        let control = Control::new(service::Parts {
-            writer,
-            changes,
-            inbox: inbox.clone(),
-            file: read,
-            hangups,
-            statuses: statuses.clone(),
-            heard: heard.clone(),
-            state_dir: boot.server.state_dir.clone(),
-            cell: cell.clone(),
-            stop: lifecycle.stop(),
-            stopped: lifecycle.stopped(),
-            terminators: terminators.iter().flatten().cloned().collect(),
-        });
-        let control = server.add_service(background_service("control", control));
-        let board = Arc::new(Board::default());
-        let checks = health::service::Service::new(
-            cell.clone(),
-            around.metrics.clone(),
-            board.clone(),
-            fastrand::Rng::new(),
-        );
-        let health = service::Health::new(checks, lifecycle.stop());
-        let health = server.add_service(background_service("health", health));
-        health.add_dependency(&control);
-
-        let listeners = boot.listeners.iter().zip(terminators);
-        let listeners = listeners.map(|(l, tls)| Listener::new(&boot, l, tls, &around.metrics)).collect();
-        let proxy = Proxy::new(cell.clone(), ready.clone(), listeners);
-        let gate = Gate::new(true);
-        // Until it accepts, whatever else holds.
-        ready.close();
-        let (listening, conf) = (ready.clone(), server.configuration.clone());
-        let door = service::proxy(&boot, (gate.clone(), sockets.clone()), conf, proxy.clone());
-        server.add_service(door.opened(move || listening.open())).add_dependency(&health);
-
-        let world =
-            world::Process { cell, ready, inbox, statuses, heard, board, drains, around, boot: boot.clone() };
-        let admin = service::admin(&boot.admin, (Gate::new(true), sockets), Arc::new(world));
-        server.add_service(admin).add_dependency(&health);
-
-        for service in self.services {
-            server.add_boxed_service(service);
-        }
-        lifecycle.write_pid_file()?;
-        let shutdown_signal = Box::new(lifecycle.signals(signals));
-        lifecycle.watch(proxy, gate);
-        info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "starting");
-        server.run(RunArgs { shutdown_signal });
-        Ok(())
+        Ok((config, file, places))
     }
 
     fn from(source: Source) -> Self {
-        Self { source, filters: Registry::default(), services: Vec::new() }
+        Self { source, filters: Registry::default(), services: Vec::new(), upgrade: false }
     }
 
     fn load(&self) -> Result<(Config, Option<PathBuf>, load::Places), Vec<Problem>> {
@@ -319,12 +343,6 @@ impl Builder {
         let (metrics, filters) = (Arc::new(Metrics::new()?), self.filters.clone());
         Ok(Surroundings { metrics, filters, listeners, tcp, mirrors: Arc::default() })
     }
-}
-
-/// What the process listens on.
-fn claims(boot: &Boot) -> Vec<Claim> {
-    let listeners = boot.listeners.iter().map(|l| Claim::listener(l.name.as_str(), l.address));
-    listeners.chain([Claim::admin(boot.admin.address)]).collect()
 }
 
 /// What Pingora is told of the boot config. Its own retry loop is bounded by ours; see

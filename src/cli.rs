@@ -32,11 +32,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve. SIGHUP reloads the file (a change of it does too), SIGTERM drains and stops
+    /// Serve. SIGHUP reloads the file (a change of it does too), SIGUSR2 hands over to the binary
+    /// that is installed now, SIGTERM drains and stops
     Run {
         /// The config file
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
+        /// Take over from the process that runs at the file's `server.upgrade_socket`
+        #[arg(long)]
+        upgrade: bool,
     },
     /// Say everything that is wrong with a config file; exit 1 if anything is
     Check {
@@ -67,9 +71,10 @@ enum Command {
 /// Parses the command line and runs what it says.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run { config } => {
+        Command::Run { config, upgrade } => {
             log::init("info");
-            Builder::file(config).run()
+            let builder = Builder::file(config);
+            if upgrade { builder.upgrade().run() } else { builder.run() }
         }
         Command::Check { config, format } => {
             let builder = |config: &Config| Builder::new(config.clone());

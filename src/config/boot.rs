@@ -40,8 +40,11 @@ pub struct Server {
     pub grace_period: Span,
     /// Where to write the process id. None: nowhere.
     pub pid_file: Option<PathBuf>,
-    /// The Unix socket over which a new binary takes the listening sockets.
+    /// The Unix socket at which a running process is asked to hand over to a new binary.
     pub upgrade_socket: PathBuf,
+    /// How long a new binary may take, at an upgrade, until it could serve. Then the old one serves
+    /// on.
+    pub upgrade_timeout: Span,
     /// Where the last known good endpoints are kept, and the weights and drains that were set at run
     /// time. None: nowhere; a cold start needs its registry, and a restart goes back to the file's
     /// weights and drains nobody.
@@ -80,6 +83,7 @@ impl Boot {
         compare("server.grace_period", a.grace_period == b.grace_period);
         compare("server.pid_file", a.pid_file == b.pid_file);
         compare("server.upgrade_socket", a.upgrade_socket == b.upgrade_socket);
+        compare("server.upgrade_timeout", a.upgrade_timeout == b.upgrade_timeout);
         compare("server.state_dir", a.state_dir == b.state_dir);
         compare("admin.address", self.admin.address == new.admin.address);
         compare("admin.token_file", self.admin.token_file == new.admin.token_file);
@@ -98,6 +102,7 @@ impl Default for Server {
             grace_period: Span::secs(30),
             pid_file: None,
             upgrade_socket: "/run/tidegate/upgrade.sock".into(),
+            upgrade_timeout: Span::secs(60),
             state_dir: None,
         }
     }

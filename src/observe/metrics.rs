@@ -67,6 +67,7 @@ pub struct Metrics {
     mirrors: Mirrors,
     tunnels: Tunnels,
     reloads: Family,
+    upgrades: Family,
     invalid: Family,
     turned_away: Family,
     late: Family,
@@ -130,6 +131,11 @@ impl Metrics {
             mirrors: Mirrors::default(),
             tunnels: Tunnels::default(),
             reloads: Family::new("tidegate_config_reloads_total", "Reloads by result.", &["result"]),
+            upgrades: Family::new(
+                "tidegate_upgrades_total",
+                "Upgrades: failed ones of this process, and the one that it came by (done).",
+                &["result"],
+            ),
             invalid: Family::new(
                 "tidegate_http_requests_invalid_total",
                 "Requests refused before routing because they are not valid HTTP.",
@@ -181,6 +187,9 @@ impl Metrics {
         self.last_reload.set(1);
         for result in ["success", "failure"] {
             self.reloads.counter(&[result]);
+        }
+        for result in ["done", "failed"] {
+            self.upgrades.counter(&[result]);
         }
         Ok(())
     }
@@ -253,6 +262,11 @@ impl Metrics {
         self.last_reload.set(i64::from(success));
     }
 
+    /// Counts one upgrade by its result.
+    pub fn handed_over(&self, done: bool) {
+        self.upgrades.counter(&[if done { "done" } else { "failed" }]).inc();
+    }
+
     /// Drops the series of routes and clusters whose handles nobody holds any more.
     pub fn sweep(&self) {
         self.routes.sweep();
@@ -279,7 +293,7 @@ impl Metrics {
         self.routes.render(&mut text);
         self.mirrors.render(&mut text);
         self.tunnels.render(&mut text);
-        for family in [&self.reloads, &self.invalid, &self.retries, &self.panic] {
+        for family in [&self.reloads, &self.upgrades, &self.invalid, &self.retries, &self.panic] {
             family.render(&mut text);
         }
         self.turned_away.render(&mut text);

@@ -32,6 +32,10 @@ use crate::proxy::{Listener, Proxy, announced, http1, http2, tcp};
 /// `connection: close`, and only connections that had nothing to say for so long are closed.
 pub const LINGER: Duration = Duration::from_millis(500);
 
+/// The same after an upgrade, when nobody waits for the process to end: the longer, the fewer clients
+/// send in the very moment of the close.
+pub const PATIENT_LINGER: Duration = Duration::from_secs(2);
+
 /// The application behind the listening sockets.
 pub struct Door {
     http: Arc<HttpProxy<Proxy>>,
@@ -191,7 +195,9 @@ impl ServerApp for Door {
 
     /// Called when the sockets no longer listen.
     async fn cleanup(&self) {
-        tokio::time::sleep(LINGER).await;
+        // The gate shuts for an upgrade before the process drains; else after.
+        let linger = if self.proxy.ready.draining() { LINGER } else { PATIENT_LINGER };
+        tokio::time::sleep(linger).await;
         self.closing.send_replace(true);
         self.http.http_cleanup().await;
     }

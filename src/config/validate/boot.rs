@@ -16,6 +16,8 @@ pub(super) fn check(boot: &Boot, problems: &mut Vec<Problem>) {
         problems.push(Problem::new("server.threads", what).hint("0 means one per core"));
     }
     within("server.grace_period", boot.server.grace_period, ZERO, Span::secs(3600), problems);
+    let timeout = boot.server.upgrade_timeout;
+    within("server.upgrade_timeout", timeout, Span::secs(1), Span::secs(600), problems);
     if !boot.admin.address.ip().is_loopback() && boot.admin.token_file.is_none() {
         let what = format!("the admin API on `{}` would be open to all who reach it", boot.admin.address);
         problems.push(

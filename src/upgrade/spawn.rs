@@ -1,0 +1,221 @@
+//! The new process: which binary it is, how it is started, and how its end is seen.
+//!
+//! # Which binary
+//!
+//! The one that a shell would start by the words that started this process: `argv[0]`, made absolute
+//! *when this process starts* (by its folder, or through `PATH`). It is not resolved further, so a
+//! file that was replaced and a link that was set to another version are both followed. What the
+//! kernel says of our own file (`/proc/self/exe`) follows no link, and reads `... (deleted)` once the
+//! file is replaced; it is used, without that word, only when `argv[0]` names something else, as
+//! after `exec -a`. The bad side: a wrapper script that starts the binary is not run again, unless it
+//! is itself what `argv[0]` names, and then it must `exec`.
+//!
+//! # How it is seen
+//!
+//! By a pidfd, whoever its parent is: one that was started here, or by hand (`run --upgrade`). A
+//! pidfd never means another process of the same number. A thread waits for its end, and reaps it if
+//! it is our child, whether or not somebody still asks. (Tokio can wait for a pidfd too, but has no
+//! safe way to say so that is not deprecated.)
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::sync::watch;
+use tracing::warn;
+
+/// Set for a process that was started to take over; its stdin is the channel.
+pub const HEIR: &str = "TIDEGATE_HEIR";
+
+/// What this process was told and its heir must not believe: sockets that systemd opened for this
+/// one, and whom its watchdog watches.
+const OURS: [&str; 4] = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_PID"];
+
+/// What to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    path: PathBuf,
+    argv: Vec<OsString>,
+}
+
+/// A process that is to become main.
+#[derive(Debug)]
+pub struct Process {
+    pid: u32,
+    handle: Arc<OwnedFd>,
+    ours: bool,
+    /// How it ended, once it has.
+    ended: watch::Receiver<Option<String>>,
+}
+
+// === impl Program ===
+
+impl Program {
+    /// The program that this process is. To be called at its start.
+    ///
+    /// # Errors
+    ///
+    /// Nobody says where it is.
+    pub fn at_start() -> io::Result<Self> {
+        let argv: Vec<_> = env::args_os().collect();
+        let own = fs::metadata("/proc/self/exe").ok();
+        let named = argv.first().and_then(|name| {
+            let folder = env::current_dir().unwrap_or_default();
+            named(name, env::var_os("PATH").as_deref(), &folder)
+        });
+        let path = match named.filter(|path| own.as_ref().is_none_or(|own| same(path, own))) {
+            Some(path) => path,
+            None => undeleted(env::current_exe()?),
+        };
+        Ok(Self { path, argv })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Starts it as an heir. The stream is the other end of its stdin.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn start(&self) -> io::Result<(Process, UnixStream)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut command = Command::new(&self.path);
+        if let [name, args @ ..] = self.argv.as_slice() {
+            command.arg0(name).args(args);
+        }
+        for key in OURS {
+            command.env_remove(key);
+        }
+        command.env(HEIR, "1").stdin(Stdio::from(OwnedFd::from(theirs)));
+        let child = command.spawn()?;
+        Ok((Process::child(child)?, ours))
+    }
+}
+
+/// The file that a shell would start by this name.
+fn named(name: &OsStr, path: Option<&OsStr>, folder: &Path) -> Option<PathBuf> {
+    if name.as_encoded_bytes().contains(&b'/') {
+        return Some(folder.join(name));
+    }
+    let runs = |path: &PathBuf| {
+        fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    };
+    env::split_paths(path?).map(|dir| folder.join(dir).join(name)).find(runs)
+}
+
+fn same(path: &Path, own: &Metadata) -> bool {
+    fs::metadata(path).is_ok_and(|file| (file.dev(), file.ino()) == (own.dev(), own.ino()))
+}
+
+/// What the kernel appends to the name of a file that is gone is no part of it.
+fn undeleted(path: PathBuf) -> PathBuf {
+    let text = path.as_os_str().as_encoded_bytes();
+    match text.strip_suffix(b" (deleted)").map(<[u8]>::to_vec) {
+        Some(name) => PathBuf::from(<OsString as std::os::unix::ffi::OsStringExt>::from_vec(name)),
+        None => path,
+    }
+}
+
+// === impl Process ===
+
+impl Process {
+    fn child(mut child: Child) -> io::Result<Self> {
+        let pid = child.id();
+        let watched = handle(pid).and_then(|handle| {
+            let waits = move || child.wait().map_or_else(|error| error.to_string(), how);
+            Self::watched(pid, handle, true, waits)
+        });
+        if watched.is_err() {
+            // Without a descriptor or a thread nobody looks after it. It has no sockets, and ends
+            // when the channel closes; whoever reaps orphans reaps it.
+            warn!(pid, "the new process cannot be watched");
+        }
+        watched
+    }
+
+    /// A process that somebody else started.
+    ///
+    /// # Errors
+    ///
+    /// It is gone.
+    pub fn other(pid: u32) -> io::Result<Self> {
+        let handle = handle(pid)?;
+        let waited = handle.clone();
+        let waits = move || {
+            let mut ends = [PollFd::new(&waited, PollFlags::IN)];
+            while poll(&mut ends, None) == Err(rustix::io::Errno::INTR) {}
+            "it is gone".to_owned()
+        };
+        Self::watched(pid, handle, false, waits)
+    }
+
+    fn watched(
+        pid: u32,
+        handle: Arc<OwnedFd>,
+        ours: bool,
+        waits: impl FnOnce() -> String + Send + 'static,
+    ) -> io::Result<Self> {
+        let (tell, ended) = watch::channel(None);
+        let thread = thread::Builder::new().name("heir".into());
+        thread.spawn(move || tell.send_replace(Some(waits())))?;
+        Ok(Self { pid, handle, ours, ended })
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Whether this process started it.
+    pub fn ours(&self) -> bool {
+        self.ours
+    }
+
+    /// Waits for its end, and says how it ended. May be cancelled.
+    pub async fn ended(&mut self) -> String {
+        let ended = self.ended.wait_for(Option::is_some).await;
+        // The thread says something before it ends.
+        ended.ok().and_then(|how| how.clone()).unwrap_or_else(|| "it is gone".into())
+    }
+
+    /// Asks it to end.
+    pub fn terminate(&self) {
+        let _ = pidfd_send_signal(&self.handle, Signal::TERM);
+    }
+
+    /// Kills it, and waits until it holds nothing more.
+    pub async fn kill(&mut self) {
+        let _ = pidfd_send_signal(&self.handle, Signal::KILL);
+        self.ended().await;
+    }
+}
+
+fn handle(pid: u32) -> io::Result<Arc<OwnedFd>> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(Arc::new(pidfd_open(pid, PidfdFlags::empty())?))
+}
+
+fn how(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("it exited with status {code}"),
+        (None, Some(signal)) => format!("it was killed by signal {signal}"),
+        (None, None) => "it ended".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
