@@ -91,7 +91,8 @@ impl Gates {
 
     /// Waits until both accept. False: the process is stopping.
     async fn accepting(&self) -> bool {
-        let reached = tokio::join!(self.proxy.reached(State::Accepting), self.admin.reached(State::Accepting));
+        let reached =
+            tokio::join!(self.proxy.reached(State::Accepting), self.admin.reached(State::Accepting));
         reached == (State::Accepting, State::Accepting)
     }
 }

@@ -56,11 +56,8 @@ impl Core {
     /// Binds the sockets, unless another process is to hand them over.
     pub(super) fn new(boot: &Boot, around: Arc<Surroundings>, heir: bool) -> Result<Self, BindError> {
         let claims = claims(boot);
-        let sockets = if heir {
-            Sockets::unbound(&claims)
-        } else {
-            Sockets::bind(&claims, activation::take(&claims))?
-        };
+        let sockets =
+            if heir { Sockets::unbound(&claims) } else { Sockets::bind(&claims, activation::take(&claims))? };
         let nothing = Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()));
         let (inbox, changes) = Inbox::new();
         Ok(Self {
