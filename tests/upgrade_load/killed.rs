@@ -50,6 +50,7 @@ async fn killed_at_any_moment_the_old_one_serves() {
             continue;
         };
         *after.entry(went.step.clone()).or_default() += 1;
+        eprintln!("{round}: shot at {shot:.2?}, {wait:?} after `{step}`: {}", went.why);
         assert!(went.why.contains("signal 9"), "round {round}: {}\n{}", went.why, stage.log());
         // An heir that has the sockets may have opened its gate before it said so.
         if matches!(went.step.as_str(), "sockets" | "serving") {

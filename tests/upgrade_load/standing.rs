@@ -22,7 +22,7 @@ async fn an_heir_knows_who_is_out_and_which_weights_serve() {
     static: {{ endpoints: [ {{ address: '{}' }}, {{ address: '{}' }}, {{ address: '{}' }}, {{ address: '{dead}' }} ] }}
     connect_timeout: 500ms
     health_check: {{ tcp: {{}}, interval: 5s }}
-    outlier_detection: {{ base_ejection: 60s, max_ejection_percent: 90 }}
+    outlier_detection: {{ base_ejection: 60s, max_ejected_percent: 90 }}
   green: {{ static: {{ endpoints: [ {{ address: '{}' }} ] }} }}
 routes:
   - name: shop

@@ -83,7 +83,7 @@ impl Shift {
     /// Counts one request, which began then.
     pub fn count(&mut self, began: Instant, result: Result<(), String>) {
         let after = began.elapsed();
-        self.tally.slowest = self.tally.slowest.max(after);
+        self.tally.took(after, began.duration_since(self.begin));
         match result {
             Ok(()) => self.tally.ok += 1,
             Err(why) => {

@@ -16,6 +16,8 @@ pub struct Tally {
     pub opened: u64,
     pub failures: Vec<Failure>,
     pub slowest: Duration,
+    /// When it began, since the crowd did.
+    pub slowest_at: Duration,
 }
 
 /// One request that was not answered as it should be.
@@ -47,7 +49,14 @@ impl Tally {
         self.again += other.again;
         self.opened += other.opened;
         self.failures.extend(other.failures);
-        self.slowest = self.slowest.max(other.slowest);
+        self.took(other.slowest, other.slowest_at);
+    }
+
+    /// A request took so long.
+    pub fn took(&mut self, time: Duration, at: Duration) {
+        if time > self.slowest {
+            (self.slowest, self.slowest_at) = (time, at);
+        }
     }
 
     /// How often each reason.
@@ -62,10 +71,10 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { who, ok, again, opened, slowest, .. } = self;
+        let Self { who, ok, again, opened, slowest, slowest_at, .. } = self;
         write!(
             f,
-            "{who:<10} {ok:>7} ok, {} failed, {again} asked again, {opened} connections, slowest {slowest:.1?}",
+            "{who:<10} {ok:>7} ok, {} failed, {again} asked again, {opened} connections, slowest {slowest:.1?} (at {slowest_at:.1?})",
             self.failed()
         )?;
         for (why, count) in self.reasons() {
