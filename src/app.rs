@@ -41,7 +41,7 @@ use tracing::{error, info};
 
 use crate::admin;
 use crate::config::{Boot, Config, Problem, load};
-use crate::consul;
+use crate::consul::{self, Settings};
 use crate::control::Writer;
 use crate::control::members::Book;
 use crate::control::watch::Stamp;
@@ -49,6 +49,7 @@ use crate::endpoint::Roster;
 use crate::filter::{Filter, Registry};
 use crate::observe::Metrics;
 use crate::observe::access::AccessLog;
+use crate::register;
 use crate::snapshot::compile::{Plan, Step, Surroundings};
 use crate::snapshot::{Snapshot, Table};
 use crate::split::Standing;
@@ -167,6 +168,9 @@ impl Builder {
                 warnings.push(Problem::new(format!("clusters.{name}.consul.address"), what).hint(hint));
             }
         }
+        let settings = Settings::resolve(&config.live.consul, &consul::from_environment).ok();
+        let agent = settings.as_ref().map(|settings| &settings.address);
+        warnings.extend(register::warnings(&config.live, &config.boot, agent));
         warnings
     }
 
@@ -279,7 +283,7 @@ impl Builder {
         let mut server = Server::new_with_opt_and_conf(None, server_conf(&core.boot));
         let lifecycle = core.lifecycle(&server);
         let asks = handover::asks();
-        let signals = lifecycle.signals(ends, asks.0.clone());
+        let signals = lifecycle.signals(ends, asks.0.clone(), core.register.clone());
         let reins = lifecycle.reins();
         if heir.is_none() {
             reins.pid_file.write()?;

@@ -19,6 +19,7 @@ use crate::health;
 use crate::health::service::board::Board;
 use crate::observe::access::AccessLog;
 use crate::proxy::{Listener, Proxy};
+use crate::register::{self, Register};
 use crate::snapshot::compile::Surroundings;
 use crate::snapshot::{Cell, Snapshot, Table};
 use crate::state_file::Owner;
@@ -48,6 +49,9 @@ pub(super) struct Core {
     heard: Heard,
     board: Arc<Board>,
     drains: drains::Posted,
+    pub(super) register: Register,
+    registering: Option<register::Task>,
+    heir: bool,
 }
 
 // === impl Core ===
@@ -60,6 +64,7 @@ impl Core {
             if heir { Sockets::unbound(&claims) } else { Sockets::bind(&claims, activation::take(&claims))? };
         let nothing = Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()));
         let (inbox, changes) = Inbox::new();
+        let (register, registering) = Register::new(boot.clone());
         Ok(Self {
             boot: boot.clone(),
             around,
@@ -75,6 +80,9 @@ impl Core {
             heard: Heard::default(),
             board: Arc::default(),
             drains: drains::Posted::default(),
+            register,
+            registering: Some(registering),
+            heir,
         })
     }
 
@@ -95,6 +103,7 @@ impl Core {
             gates: self.gates.clone(),
             owner: self.owner.clone(),
             around: self.around.clone(),
+            register: self.register.clone(),
             reins,
         }
     }
@@ -110,7 +119,10 @@ impl Core {
     ) -> ServiceHandle {
         self.drains = writer.drains();
         // Taken once: this is called once.
-        let Some(changes) = self.changes.take() else { unreachable!("one writer") };
+        let taken = self.changes.take().zip(self.registering.take());
+        let Some((changes, registering)) = taken else { unreachable!("one writer") };
+        // An heir is told when it is main.
+        let register = (!self.heir).then(|| (self.register.clone(), self.ready.clone()));
         let control = Control::new(service::Parts {
             writer,
             changes,
@@ -123,6 +135,8 @@ impl Core {
             cell: self.cell.clone(),
             stop: lifecycle.stop(),
             stopped: lifecycle.stopped(),
+            registering,
+            register,
             terminators: self.terminators.iter().flatten().cloned().collect(),
         });
         let control = server.add_service(background_service("control", control));
@@ -160,6 +174,7 @@ impl Core {
             inbox: self.inbox.clone(),
             statuses: self.statuses.clone(),
             heard: self.heard.clone(),
+            register: self.register.clone(),
             board: self.board.clone(),
             drains: self.drains.clone(),
             around: self.around.clone(),

@@ -124,6 +124,12 @@ fn full_page() -> Vec<u8> {
             SourceSample { source: "consul", cluster: "web", age: Some(0.25), updates: 2, errors: 1 },
             SourceSample { source: "dns", cluster: "none", age: None, updates: 0, errors: 7 },
         ],
+        register: Some(super::RegisterSample {
+            service: "edge",
+            registered: true,
+            registrations: 2,
+            errors: 1,
+        }),
         splits: &[
             SplitSample {
                 route: "shop",
@@ -169,6 +175,9 @@ fn splits_are_what_the_scrape_brings() {
     has(&page, r#"tidegate_split_weight{route="shop",variant="control"} 999999"#);
     has(&page, r#"tidegate_split_weight{route="quiet",variant="blue"} 0"#);
     has(&page, r#"tidegate_split_epoch{route="shop",origin="overlay"} 3"#);
+    has(&page, r#"tidegate_consul_registered{service="edge"} 1"#);
+    has(&page, r#"tidegate_consul_registrations_total{service="edge"} 2"#);
+    has(&page, r#"tidegate_consul_register_errors_total{service="edge"} 1"#);
     has(&page, r#"tidegate_split_problems{route="shop"} 1"#);
     has(&page, r#"tidegate_split_problems{route="quiet"} 0"#);
     has(&page, r#"tidegate_split_sample_ratio_p_value{route="shop"} 1e-54"#);
