@@ -8,6 +8,7 @@ mod log;
 mod man;
 pub mod schema;
 mod split;
+mod upgrade;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -55,6 +56,8 @@ enum Command {
     Explain(explain::Args),
     /// Show and change how splits share requests out, in a running process
     Split(split::Args),
+    /// Have the running process hand over to a new one, without losing a request; SIGUSR2 does it too
+    Upgrade(upgrade::Args),
     /// Print the JSON Schema of the config file, from which editors complete
     Schema,
     /// Run two sample services behind the proxy, with nothing to install or configure
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
         }
         Command::Explain(args) => explain::run(&args),
         Command::Split(args) => split::run(&args),
+        Command::Upgrade(args) => upgrade::run(&args),
         Command::Schema => match schema::run() {
             Ok(()) => ExitCode::SUCCESS,
             // The reader went away, as `head` does.

@@ -14,3 +14,5 @@ mod debs;
 mod package;
 #[path = "systemd/unit.rs"]
 mod unit;
+#[path = "systemd/upgrades.rs"]
+mod upgrades;

@@ -54,7 +54,7 @@ pub(super) struct Listening<A> {
     endpoints: Vec<Endpoint>,
     gate: Gate,
     sockets: Sockets,
-    make: Box<dyn Fn(Leaving) -> A + Send + Sync>,
+    make: Arc<dyn Fn(Leaving) -> A + Send + Sync>,
     opened: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -101,7 +101,7 @@ impl<A: ServerApp + Send + Sync + 'static> Listening<A> {
         make: impl Fn(Leaving) -> A + Send + Sync + 'static,
     ) -> Self {
         let (threads, ends, opened) = (None, Ends::AtStop, Box::new(|| ()));
-        Self { name, threads, ends, endpoints, gate, sockets, make: Box::new(make), opened }
+        Self { name, threads, ends, endpoints, gate, sockets, make: Arc::new(make), opened }
     }
 
     /// On so many threads, instead of those of `server.threads`.
@@ -128,6 +128,8 @@ impl<A: ServerApp + Send + Sync + 'static> Listening<A> {
     ) -> (Option<Term<A>>, Option<Arc<[SocketAddr]>>) {
         let (mut gate, mut released) = (self.gate.subscribe(), self.sockets.released());
         let (mut last, mut term): (_, Option<Term<A>>) = (None, None);
+        // What the next term will have.
+        let mut next = None;
         loop {
             let stops = self.ends == Ends::AtStop && *shutdown.borrow_and_update();
             let kept = released.borrow_and_update().clone();
@@ -137,7 +139,11 @@ impl<A: ServerApp + Send + Sync + 'static> Listening<A> {
             let open = *gate.borrow_and_update();
             let mut failed = false;
             if open && term.is_none() {
-                match self.begin(loops).await {
+                let made = match next.take() {
+                    Some(made) => made,
+                    None => self.made().await,
+                };
+                match self.begin(loops, made).await {
                     Ok(begun) => {
                         term = Some(begun);
                         self.gate.now(State::Accepting);
@@ -150,6 +156,13 @@ impl<A: ServerApp + Send + Sync + 'static> Listening<A> {
                     }
                 }
             } else if !open && let Some(over) = term.take() {
+                // While somebody still accepts, since it takes its time, and when the gate opens
+                // again nobody does.
+                next = Some(self.made().await);
+                if *gate.borrow() {
+                    term = Some(over);
+                    continue;
+                }
                 over.end().await;
                 self.gate.now(State::Paused);
                 last = Some(over);
@@ -165,16 +178,26 @@ impl<A: ServerApp + Send + Sync + 'static> Listening<A> {
         }
     }
 
+    /// An application for a term. To make one is work for a thread that nobody waits for: OpenSSL
+    /// reads the system's certificates, which takes a quarter of a second, or ten times that on a
+    /// machine that is busy.
+    async fn made(&self) -> (Leaving, Arc<A>) {
+        let (make, leaving) = (self.make.clone(), Leaving::default());
+        let told = leaving.clone();
+        let made = tokio::task::spawn_blocking(move || Arc::new(make(told))).await;
+        // An error: it panicked, and then does so here, as it should.
+        let app = made.unwrap_or_else(|_| Arc::new((self.make)(leaving.clone())));
+        (leaving, app)
+    }
+
     /// Begins a term. When this returns, its accept loops are on the runtime.
-    async fn begin(&self, loops: usize) -> io::Result<Term<A>> {
+    async fn begin(&self, loops: usize, (leaving, app): (Leaving, Arc<A>)) -> io::Result<Term<A>> {
         // All before any: a raw descriptor is closed by nobody.
         let duplicates = self.endpoints.iter().map(|endpoint| {
             let named = |why: io::Error| io::Error::new(why.kind(), format!("{}: {why}", endpoint.address));
             self.sockets.dup(endpoint.address).map_err(named)
         });
         let duplicates = duplicates.collect::<io::Result<Vec<_>>>()?;
-        let leaving = Leaving::default();
-        let app = Arc::new((self.make)(leaving.clone()));
         let (ending, ended) = watch::channel(false);
         let mut service = Service::new(self.name.to_owned(), Shared { app: app.clone(), ended: ending });
         let mut fds = Fds::new();

@@ -53,12 +53,15 @@ impl Term {
     }
 
     /// Goes on from what another process knew: it stands there, for `left` if it is ejected. The
-    /// quiet interval begins anew.
+    /// quiet interval begins anew. An ejection of which nothing is left was not dated yet: the other
+    /// process was asked between the failure and its next look. It is as one that is found here.
     pub fn resume(
         (standing, times, left): (Standing, u32, Duration),
         rules: &OutlierDetection,
         now: Instant,
     ) -> Self {
+        let undated = standing == Standing::Ejected && left.is_zero();
+        let standing = if undated { Standing::In } else { standing };
         let until = now + left.min(length(rules, u32::MAX));
         Self { standing, since: now, times, until, quiet: now }
     }
@@ -146,6 +149,15 @@ mod tests {
 
     fn start() -> Instant {
         tokio::time::Instant::now().into_std()
+    }
+
+    #[test]
+    fn an_ejection_that_nobody_has_dated_begins_when_it_is_taken_up() {
+        let (rules, now) = (rules(30, 300), Instant::now());
+        let mut term = Term::resume((Standing::Ejected, 1, Duration::ZERO), &rules, now);
+        let change = term.look(Standing::Ejected, &rules, now).unwrap();
+        assert_eq!((change.to, change.decided(Standing::Ejected)), (Standing::Ejected, None));
+        assert_eq!((term.times(), term.left(now)), (2, Duration::from_secs(60)));
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub struct Report {
     pub step: Step,
     /// The old process.
     pub pid: u32,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_version: Option<String>,
     /// The new one, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heir_pid: Option<u32>,
@@ -76,7 +79,17 @@ impl Report {
     /// What this process says of itself.
     pub fn new(step: Step) -> Self {
         let pid = std::process::id();
-        Self { step, pid, heir_pid: None, version: None, why: None, connections: None, requests: None }
+        let old_version = Some(env!("CARGO_PKG_VERSION").to_owned());
+        Self {
+            step,
+            pid,
+            old_version,
+            heir_pid: None,
+            version: None,
+            why: None,
+            connections: None,
+            requests: None,
+        }
     }
 
     /// That nothing comes of it.
@@ -134,10 +147,11 @@ mod tests {
 
     #[test]
     fn a_report_says_only_what_is_known() {
-        let report = Report { pid: 1, ..Report::new(Step::Hello) }.of(2, Some("0.1.0"));
+        let ours = || Some("0.1.0".to_owned());
+        let report = Report { pid: 1, old_version: ours(), ..Report::new(Step::Hello) }.of(2, Some("0.1.0"));
         let text = serde_json::to_string(&report).unwrap();
-        assert_eq!(text, r#"{"step":"hello","pid":1,"heir_pid":2,"version":"0.1.0"}"#);
-        let report = Report { pid: 1, ..Report::left(Step::Draining, 3, -1) };
+        assert_eq!(text, r#"{"step":"hello","pid":1,"old_version":"0.1.0","heir_pid":2,"version":"0.1.0"}"#);
+        let report = Report { pid: 1, old_version: None, ..Report::left(Step::Draining, 3, -1) };
         let text = serde_json::to_string(&report).unwrap();
         assert_eq!(text, r#"{"step":"draining","pid":1,"connections":3,"requests":0}"#);
         assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);

@@ -8,6 +8,8 @@
 //! | `/status/NNN` | that status |
 //! | `/bytes?n=N` | N bytes, with a content-length |
 //! | `/drip?n=N&ms=M` | N chunks of one byte, one each M ms |
+//! | `/mirror` | the body that came |
+//! | `/noise?n=N&ms=M&seed=S` | N chunks of [`noise`], one each M ms |
 //! | `/etag` | its name with an ETag; 304 if `if-none-match` has it |
 //! | `/healthz` | 200, or 503 after [`Backend::set_healthy`]`(false)`; not counted as a request |
 //! | other | its name; the header `x-backend` says it everywhere |
@@ -25,6 +27,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+pub use self::answer::noise;
 use self::io::Connection;
 use super::ports;
 

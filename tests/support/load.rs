@@ -5,6 +5,16 @@
 //! under it counts as failed, since "no failed request" is what hand-over, reload and drain
 //! promise. (A connection that was closed *before* the request was written is opened anew, as every
 //! client does.)
+//!
+//! [`Load`] is one kind of client and all that most tests need. A [`Crowd`] is many kinds at once,
+//! which check each byte of what they get: the clients of a hand-over.
+
+mod crowd;
+mod http1;
+mod http2;
+pub mod judges;
+mod talks;
+mod tally;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -19,6 +29,15 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
+
+pub use self::crowd::{Crowd, Shift};
+pub use self::http1::{download, fresh, keep_alive, posts};
+pub use self::http2::streams;
+pub use self::talks::{Echo, bytes, chats, open, say};
+pub use self::tally::{Failure, Tally, assert_clean};
+
+/// The name of the backend that a crowd's clients expect.
+pub const BACKEND: &str = "load";
 
 /// What to send, and how hard.
 #[derive(Clone, Debug)]

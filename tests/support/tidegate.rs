@@ -32,6 +32,7 @@ pub struct Tidegate {
     args: Vec<String>,
     state_dir: Option<PathBuf>,
     program: Option<(PathBuf, Vec<String>)>,
+    binary: Option<PathBuf>,
     admin: Option<(String, PathBuf)>,
 }
 
@@ -65,6 +66,7 @@ impl Tidegate {
             args: Vec::new(),
             state_dir: None,
             program: None,
+            binary: None,
             admin: None,
         }
     }
@@ -118,6 +120,13 @@ impl Tidegate {
         self
     }
 
+    /// Another path to the binary, which runs `run -c FILE` as ever: what an upgrade then starts is
+    /// what is there by then.
+    pub fn binary(mut self, path: &Path) -> Self {
+        self.binary = Some(path.to_owned());
+        self
+    }
+
     /// A state directory that outlives the process. Default: one inside the process's own.
     pub fn state_dir(mut self, dir: &Path) -> Self {
         self.state_dir = Some(dir.to_owned());
@@ -160,7 +169,10 @@ impl Tidegate {
         let config = dir.path().join("tidegate.yaml");
         fs::write(&config, format!("{head}{}", self.live)).unwrap();
         let mut command = match &self.program {
-            None => Command::new(env!("CARGO_BIN_EXE_tidegate")),
+            None => {
+                let built = || Path::new(env!("CARGO_BIN_EXE_tidegate"));
+                Command::new(self.binary.as_deref().unwrap_or_else(built))
+            }
             Some((path, _)) => Command::new(path),
         };
         match &self.program {
@@ -346,6 +358,18 @@ impl TidegateProcess {
         signal(name, pid);
     }
 
+    /// Every process that runs our file: after an upgrade the new one, and those that drain.
+    pub fn processes(&self) -> Vec<u32> {
+        let ours = self.config_path();
+        let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let cmdline = fs::read(entry.path().join("cmdline")).ok()?;
+            let mut words = cmdline.split(|byte| *byte == 0);
+            words.any(|word| word == ours.as_os_str().as_encoded_bytes()).then_some(pid)
+        });
+        pids.collect()
+    }
+
     /// SIGKILL, and reaped.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
@@ -362,19 +386,11 @@ impl TidegateProcess {
         self.kill();
         NotStarted { status, stdout: self.stdout(), stderr: self.stderr() }
     }
-
-    /// The process in the pid file, if it is another one that serves our file.
-    fn successor(&self) -> Option<u32> {
-        let pid = self.serving_pid().filter(|pid| *pid != self.child.id())?;
-        let cmdline = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let ours = self.config_path();
-        String::from_utf8_lossy(&cmdline).contains(ours.to_str()?).then_some(pid)
-    }
 }
 
 impl Drop for TidegateProcess {
     fn drop(&mut self) {
-        if let Some(pid) = self.successor() {
+        for pid in self.processes().into_iter().filter(|pid| *pid != self.child.id()) {
             signal("KILL", pid);
         }
         self.kill();
@@ -386,7 +402,7 @@ impl Drop for TidegateProcess {
 }
 
 /// Through the shell's own `kill`: a call of libc would need unsafe code.
-fn signal(name: &str, pid: u32) {
+pub fn signal(name: &str, pid: u32) {
     let _ = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).stderr(Stdio::null()).status();
 }
 

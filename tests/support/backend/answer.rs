@@ -84,6 +84,10 @@ async fn by_path(
     if path == "/echo" {
         return echo(request, name, peer).await;
     }
+    if path == "/mirror" {
+        let body = request.into_body().collect().await?.to_bytes();
+        return Ok(build(name, 200, Full::new(body).map_err(|e: Infallible| match e {}).boxed_unsync()));
+    }
     let tag = format!("\"{name}-1\"");
     let matched = request.headers().get("if-none-match").is_some_and(|v| v.as_bytes() == tag.as_bytes());
     // Read what was sent, so that the connection can be used again.
@@ -95,6 +99,10 @@ async fn by_path(
         }
         "/bytes" => plain(name, 200, &"x".repeat(usize::try_from(number("n", 0))?)),
         "/drip" => drip(name, number("n", 10), Duration::from_millis(number("ms", 10))),
+        "/noise" => {
+            let chunks = noise(number("seed", 0), number("n", 10));
+            slowly(name, chunks.map(Bytes::from), Duration::from_millis(number("ms", 10)))
+        }
         "/etag" => {
             let mut response = if matched { plain(name, 304, "") } else { plain(name, 200, name) };
             response.headers_mut().insert("etag", tag.parse()?);
@@ -140,11 +148,25 @@ fn plain(name: &str, status: u16, text: &str) -> Response<Body> {
     build(name, status, body.boxed_unsync())
 }
 
+/// So many chunks of bytes that look random, and are the same for the same seed.
+pub fn noise(seed: u64, count: u64) -> impl Iterator<Item = Vec<u8>> + Send + 'static {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    (0..count).map(move |_| std::iter::repeat_with(|| rng.u8(..)).take(700).collect())
+}
+
 fn drip(name: &str, count: u64, pause: Duration) -> Response<Body> {
-    let chunks = stream::unfold(count, move |left| async move {
-        let left = left.checked_sub(1)?;
+    slowly(name, (0..count).map(|_| Bytes::from_static(b".")), pause)
+}
+
+fn slowly(
+    name: &str,
+    chunks: impl Iterator<Item = Bytes> + Send + 'static,
+    pause: Duration,
+) -> Response<Body> {
+    let chunks = stream::unfold(chunks, move |mut chunks| async move {
+        let chunk = chunks.next()?;
         tokio::time::sleep(pause).await;
-        Some((Ok::<_, Error>(Frame::data(Bytes::from_static(b"."))), left))
+        Some((Ok::<_, Error>(Frame::data(chunk)), chunks))
     });
     build(name, 200, StreamBody::new(chunks).boxed_unsync())
 }
