@@ -25,6 +25,7 @@ mod listening;
 mod pid_file;
 mod service;
 mod signals;
+mod systemd;
 mod wiring;
 mod world;
 
@@ -41,7 +42,7 @@ use tracing::{error, info};
 
 use crate::admin;
 use crate::config::{Boot, Config, Problem, load};
-use crate::consul;
+use crate::consul::{self, Settings};
 use crate::control::Writer;
 use crate::control::members::Book;
 use crate::control::watch::Stamp;
@@ -49,6 +50,7 @@ use crate::endpoint::Roster;
 use crate::filter::{Filter, Registry};
 use crate::observe::Metrics;
 use crate::observe::access::AccessLog;
+use crate::register;
 use crate::snapshot::compile::{Plan, Step, Surroundings};
 use crate::snapshot::{Snapshot, Table};
 use crate::split::Standing;
@@ -167,6 +169,9 @@ impl Builder {
                 warnings.push(Problem::new(format!("clusters.{name}.consul.address"), what).hint(hint));
             }
         }
+        let settings = Settings::resolve(&config.live.consul, &consul::from_environment).ok();
+        let agent = settings.as_ref().map(|settings| &settings.address);
+        warnings.extend(register::warnings(&config.live, &config.boot, agent));
         warnings
     }
 
@@ -279,7 +284,7 @@ impl Builder {
         let mut server = Server::new_with_opt_and_conf(None, server_conf(&core.boot));
         let lifecycle = core.lifecycle(&server);
         let asks = handover::asks();
-        let signals = lifecycle.signals(ends, asks.0.clone());
+        let signals = lifecycle.signals(ends, asks.0.clone(), core.register.clone());
         let reins = lifecycle.reins();
         if heir.is_none() {
             reins.pid_file.write()?;
@@ -294,7 +299,11 @@ impl Builder {
         for service in self.services {
             server.add_boxed_service(service);
         }
+        let systemd = core.systemd(proxy.clone());
         lifecycle.watch(proxy, core.gates.proxy);
+        if let Some(systemd) = systemd {
+            systemd.start();
+        }
         Ok((server, signals))
     }
 

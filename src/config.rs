@@ -49,7 +49,7 @@ pub struct File {
     listeners: Vec<boot::Listener>,
     /// Where the access log goes.
     access_log: live::AccessLog,
-    /// The Consul agent that `consul` clusters ask.
+    /// The Consul agent that `consul` clusters ask, and at which `register` registers.
     consul: live::Consul,
     /// Sets of endpoints, by name.
     clusters: BTreeMap<Name, live::Cluster>,
@@ -59,6 +59,9 @@ pub struct File {
     splits: live::Splits,
     /// What endpoints and clients are told of the way between them.
     forwarding: live::Forwarding,
+    /// Registers the proxy itself in Consul. Default: it is not registered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    register: Option<live::Register>,
 }
 
 // === impl Config ===
@@ -76,10 +79,11 @@ impl From<File> for Config {
             routes,
             splits,
             forwarding,
+            register,
         } = file;
         Self {
             boot: Boot { server, admin, limits, listeners },
-            live: Live { access_log, consul, clusters, routes, splits, forwarding },
+            live: Live { access_log, consul, clusters, routes, splits, forwarding, register },
         }
     }
 }
@@ -88,8 +92,20 @@ impl From<Config> for File {
     fn from(config: Config) -> Self {
         let Config {
             boot: Boot { server, admin, limits, listeners },
-            live: Live { access_log, consul, clusters, routes, splits, forwarding },
+            live: Live { access_log, consul, clusters, routes, splits, forwarding, register },
         } = config;
-        Self { server, admin, limits, listeners, access_log, consul, clusters, routes, splits, forwarding }
+        Self {
+            server,
+            admin,
+            limits,
+            listeners,
+            access_log,
+            consul,
+            clusters,
+            routes,
+            splits,
+            forwarding,
+            register,
+        }
     }
 }

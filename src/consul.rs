@@ -9,9 +9,10 @@
 //! [`Settings`] is what the config and the `CONSUL_*` variables say together, compared by value so
 //! that a reload keeps connections that did not change. [`Client`] sends; [`Index`] is the pure
 //! rule for blocking queries; [`health`] reads the answers of `/v1/health/service`; [`kv`] is a folder
-//! of the key-value store. [`check`] tells what cannot work before it is used.
+//! of the key-value store; [`agent`] speaks of services with the agent itself. [`check`] tells what cannot work before it is used.
 
 pub mod address;
+pub mod agent;
 pub mod check;
 pub mod client;
 pub mod error;
@@ -23,6 +24,7 @@ pub mod tls;
 pub mod token;
 
 pub use self::address::Address;
+pub use self::agent::Agent;
 pub use self::check::{from_environment, problems};
 pub use self::client::{Answer, Client, Found, Query};
 pub use self::error::{Error, Pause};

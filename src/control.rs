@@ -19,6 +19,10 @@
 //! They come over the admin API or from the fleet's documents and stand over the file's: the
 //! [`ledger`] holds what was said, [`weights`] judges what is wanted, and the overlay in `state_dir`
 //! keeps it. A reload leaves them as they were set.
+//!
+//! # Another process may take over
+//!
+//! Then all that is known goes with it ([`heritage`]), and for a moment nothing may be changed.
 
 pub mod change;
 mod desk;
@@ -31,6 +35,7 @@ pub mod overlay;
 mod pending;
 mod reading;
 pub mod ready;
+pub mod reloads;
 pub mod watch;
 pub mod weights;
 pub mod writer;

@@ -81,8 +81,7 @@
 //! | command | [`cli`] | one file a command |
 //! | wiring | [`app`] | the only place that knows everybody |
 //! | edges | [`proxy`], [`admin`] | requests; operators |
-//! | change | [`control`], [`consul`], [`tls`], the sources in [`discovery`], [`outlier::service`], the probes in [`health`] | what moves the world |
-//! | change | [`upgrade`] | how a new binary takes over |
+//! | change | [`control`], [`consul`], [`tls`], the sources in [`discovery`], [`outlier::service`], [`register`], the probes in [`health`], [`upgrade`] | what moves the world |
 //! | compiled | [`snapshot`], [`cluster`] | what requests read |
 //! | decisions | [`route`], [`split`], [`balance`], [`filter`], [`endpoint`], [`grpc`], [`retry`], [`outlier`], [`priority`], [`proxy_protocol`], [`client_hello`], the rules in [`discovery`] and [`health`] | pure |
 //! | ground | [`config`], [`observe`], [`state_file`], `stream` | what operators write; what they see; what lasts; what streams of ours have in common |
@@ -125,6 +124,7 @@ pub mod outlier;
 pub mod priority;
 pub mod proxy;
 pub mod proxy_protocol;
+pub mod register;
 pub mod retry;
 pub mod route;
 pub mod snapshot;

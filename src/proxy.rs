@@ -57,7 +57,7 @@ mod variant;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -100,6 +100,8 @@ pub struct Proxy {
 pub struct Listener {
     pub(crate) name: String,
     address: SocketAddr,
+    /// Connections that were taken from the kernel, also those that are turned away at once.
+    accepted: AtomicU64,
     in_flight: IntGauge,
     pub(crate) limits: Limits,
     pub(crate) bounds: Bounds,
@@ -193,6 +195,7 @@ impl Listener {
             invalid,
             late,
             address: config.address,
+            accepted: AtomicU64::new(0),
             allow_trace: config.allow_trace,
             proxy_protocol: config.proxy_protocol.clone(),
             tcp: config.tcp.is_some(),
@@ -238,6 +241,11 @@ impl Proxy {
     /// Requests in flight and connections that are passed through, on all listeners.
     pub fn in_flight(&self) -> i64 {
         self.listeners.iter().map(Listener::in_flight).sum()
+    }
+
+    /// The listeners with their addresses, and how many connections each has taken.
+    pub fn accepted(&self) -> impl Iterator<Item = (&str, SocketAddr, u64)> {
+        self.listeners.iter().map(|l| (l.name.as_str(), l.address, l.accepted.load(Relaxed)))
     }
 
     /// Open connections from clients, on all listeners.

@@ -68,6 +68,7 @@
 //! | [`front`] | `server.upgrade_socket` |
 //! | [`progress`] | reports for who asked |
 //! | [`sockets`], [`gate`], [`activation`] | listening sockets, accepting or not, systemd's sockets |
+//! | [`notify`], [`watchdog`] | what systemd is told; whether the process is alive |
 
 pub mod activation;
 pub mod channel;
@@ -76,9 +77,11 @@ pub mod front;
 pub mod gate;
 pub mod heir;
 pub mod message;
+pub mod notify;
 pub mod progress;
 pub mod sockets;
 pub mod spawn;
+pub mod watchdog;
 
 use std::time::Duration;
 

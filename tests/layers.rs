@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
         "discovery::dns",
         "discovery::hub",
         "upgrade",
+        "register",
         "health::service",
         "health::probe",
         "outlier::service",

@@ -23,6 +23,7 @@ pub(super) enum Page {
     ResetSplit,
     PreviewSplit,
     Sources,
+    Register,
     Config,
     Explain,
     Drain,
@@ -39,7 +40,7 @@ pub(super) struct Found {
 }
 
 /// Path, page, and what it is in a sentence.
-const TABLE: [(&str, Page, &str); 22] = [
+const TABLE: [(&str, Page, &str); 23] = [
     ("/", Page::Dashboard, "the dashboard"),
     ("/ui/app.js", Page::Script, "its script"),
     ("/ui/style.css", Page::Style, "its style"),
@@ -59,6 +60,7 @@ const TABLE: [(&str, Page, &str); 22] = [
     ("/v1/splits/{route}/reset", Page::ResetSplit, "the file's weights again"),
     ("/v1/splits/{route}/preview", Page::PreviewSplit, "which keys would move: {weights}"),
     ("/v1/sources", Page::Sources, "where endpoints come from: age, errors, what is held"),
+    ("/v1/register", Page::Register, "the entry of this proxy in Consul; null: it registers nothing"),
     ("/v1/config", Page::Config, "the config that serves, secrets hidden"),
     ("/v1/explain", Page::Explain, "which route a request takes and why: {method, url, headers, ip}"),
     (

@@ -36,6 +36,7 @@ pub(super) fn answer(world: &dyn World, page: Page, names: &[String]) -> Result<
             Answer::json(ok, &world.split(route).map_err(weights::refused)?)
         }
         Page::Sources => Answer::json(ok, &world.sources()),
+        Page::Register => Answer::json(ok, &world.register()),
         Page::Config => Answer::json(ok, &world.config()),
         // The caller has compared the method with the page's.
         Page::Explain

@@ -16,6 +16,7 @@ use crate::admin::view::{Preview, Split};
 use crate::config::{Name, Problem};
 use crate::control::weights::{self, Refused};
 use crate::control::{DrainError, drains};
+use crate::register;
 
 /// The running proxy, as the admin API sees it.
 #[async_trait]
@@ -49,6 +50,9 @@ pub trait World: Send + Sync + 'static {
 
     /// What is known of the sources of endpoints.
     fn sources(&self) -> Vec<Source>;
+
+    /// The entry of this process in Consul. None: the config registers nothing.
+    fn register(&self) -> Option<register::Status>;
 
     /// The whole config as it serves, secrets hidden (`config::value::Secret` serialises as
     /// `<secret>`).

@@ -13,18 +13,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 use tracing::{error, info, warn};
 
+use crate::consul::agent::Service;
 use crate::control::Inbox;
 use crate::control::heritage::Heritage;
 use crate::observe::Metrics;
+use crate::register::Register;
 use crate::snapshot::compile::Surroundings;
 use crate::state_file::Owner;
 use crate::upgrade::elder::{Ask, Elder, Ending, Estate, Offer};
 use crate::upgrade::front::Front;
 use crate::upgrade::gate::{Gate, State};
 use crate::upgrade::heir::{Handed, Heir, HeirError, TakingOver, Word};
+use crate::upgrade::notify;
 use crate::upgrade::sockets::{Claim, Sockets};
 use crate::upgrade::spawn::Program;
 
@@ -49,6 +52,9 @@ pub(super) struct House {
     /// Of the files in `state_dir`.
     pub(super) owner: Owner,
     pub(super) around: Arc<Surroundings>,
+    pub(super) register: Register,
+    /// Whether a service manager listens to this process.
+    pub(super) main: watch::Sender<bool>,
     pub(super) reins: Reins,
 }
 
@@ -91,7 +97,8 @@ impl Gates {
 
     /// Waits until both accept. False: the process is stopping.
     async fn accepting(&self) -> bool {
-        let reached = tokio::join!(self.proxy.reached(State::Accepting), self.admin.reached(State::Accepting));
+        let reached =
+            tokio::join!(self.proxy.reached(State::Accepting), self.admin.reached(State::Accepting));
         reached == (State::Accepting, State::Accepting)
     }
 }
@@ -104,20 +111,23 @@ impl House {
     }
 
     /// This process is main now.
-    fn settle(&self) {
+    fn settle(&self, registered: Vec<Service>) {
         if let Err(error) = self.reins.pid_file.write() {
             warn!(%error, "the pid file names the process before");
         }
         self.owner.take();
         self.metrics().handed_over(true);
-        // Here systemd hears READY=1, and Consul is told who we are.
+        self.register.start(registered);
+        self.main.send_replace(true);
     }
 }
 
 #[async_trait]
 impl Estate for House {
     async fn bequeath(&self, last: bool) -> Result<Heritage, String> {
-        self.inbox.bequeath(last).await.map_err(|error| error.to_string())
+        let mut heritage = self.inbox.bequeath(last).await.map_err(|error| error.to_string())?;
+        heritage.registered = self.register.registered();
+        Ok(heritage)
     }
 
     fn thaw(&self) {
@@ -134,6 +144,7 @@ impl Estate for House {
 
     fn unshare(&self) {
         self.sockets.unshare();
+        self.sockets.taken_back();
     }
 
     fn shut(&self) {
@@ -144,13 +155,16 @@ impl Estate for House {
         self.gates.open();
     }
 
-    fn main(&self, _pid: u32) {
-        // Here systemd hears MAINPID.
+    fn main(&self, pid: u32) {
+        notify::main_pid(pid);
+        // After that systemd hears the other one only.
+        self.main.send_replace(pid == std::process::id());
     }
 
     fn release(&self, claims: &[Claim]) {
         let kept: Vec<_> = claims.iter().map(|claim| claim.address).collect();
         self.sockets.release(&kept);
+        self.register.keep();
         let upgraded = |ending: &mut Ending| {
             let first = *ending == Ending::No;
             if first {
@@ -202,8 +216,8 @@ impl Parts {
             Err(error) => give_up(&error.to_string()),
         };
         match self.walk(&mut taking).await {
-            Ok(word) => {
-                self.house.settle();
+            Ok((word, registered)) => {
+                self.house.settle(registered);
                 let settled = word == Word::Settled;
                 info!(elder = elder.pid, before = elder.version, settled, "took over");
             }
@@ -221,17 +235,18 @@ impl Parts {
         });
     }
 
-    async fn walk(&self, taking: &mut TakingOver) -> Result<Word, String> {
+    async fn walk(&self, taking: &mut TakingOver) -> Result<(Word, Vec<Service>), String> {
         let House { sockets, inbox, gates, .. } = &self.house;
         let text = |error: HeirError| error.to_string();
-        let Handed { heritage, sockets: had } = taking.ready(sockets.claims()).await.map_err(text)?;
+        let Handed { mut heritage, sockets: had } = taking.ready(sockets.claims()).await.map_err(text)?;
         sockets.fill(had).map_err(|error| error.to_string())?;
+        let registered = std::mem::take(&mut heritage.registered);
         inbox.inherit(heritage).await.map_err(|rejected| super::list(&rejected.problems))?;
         gates.open();
         if !gates.accepting().await {
             return Err("it was told to stop".into());
         }
-        taking.serving().await.map_err(text)
+        Ok((taking.serving().await.map_err(text)?, registered))
     }
 }
 

@@ -22,6 +22,7 @@ use crate::control::ready::Ready;
 use crate::discovery::Stop;
 use crate::proxy::Proxy;
 use crate::proxy::door::{LINGER, PATIENT_LINGER};
+use crate::register::Register;
 use crate::snapshot::Cell;
 use crate::upgrade::elder::{Ask, Ending};
 use crate::upgrade::front::Place;
@@ -110,13 +111,14 @@ impl Lifecycle {
     }
 
     /// Ends the process by the signals of [`listen`](super::signals::listen).
-    pub(super) fn signals(&self, ends: Ends, asks: mpsc::Sender<Ask>) -> Signals {
+    pub(super) fn signals(&self, ends: Ends, asks: mpsc::Sender<Ask>, register: Register) -> Signals {
         Signals {
             ends: Arc::new(Mutex::new(ends)),
             ready: self.ready.clone(),
             hurry: self.hurry.clone(),
             ending: self.reins.ending.clone(),
             asks,
+            register,
         }
     }
 

@@ -35,6 +35,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::error;
 
+use self::last_call::Last;
 use crate::upgrade::gate::{Gate, State};
 use crate::upgrade::sockets::Sockets;
 
@@ -117,21 +118,21 @@ impl<A: ServerApp + Send + Sync + 'static> Listening<A> {
         Self { opened: Box::new(opened), ..self }
     }
 
-    /// Terms, until the sockets are given up. The result: the last term, and the sockets that
-    /// others accept on.
+    /// Terms, until the sockets are given up. The result: the last term, and, if that was said, the
+    /// sockets that others accept on.
     async fn terms(
         &self,
         shutdown: &mut ShutdownWatch,
         loops: usize,
         ready: &mut Option<ServiceReadyNotifier>,
-    ) -> (Option<Term<A>>, Arc<[SocketAddr]>) {
+    ) -> (Option<Term<A>>, Option<Arc<[SocketAddr]>>) {
         let (mut gate, mut released) = (self.gate.subscribe(), self.sockets.released());
         let (mut last, mut term): (_, Option<Term<A>>) = (None, None);
         loop {
             let stops = self.ends == Ends::AtStop && *shutdown.borrow_and_update();
             let kept = released.borrow_and_update().clone();
             if stops || kept.is_some() {
-                return (term.or(last), kept.unwrap_or_else(|| Arc::from([])));
+                return (term.or(last), kept);
             }
             let open = *gate.borrow_and_update();
             let mut failed = false;
@@ -197,14 +198,17 @@ impl<A: ServerApp + Send + Sync + 'static> Listening<A> {
         Ok(Term { app, leaving, stop, ended })
     }
 
-    /// Gives the sockets up, except those that others accept on.
-    async fn close(&self, term: Option<Term<A>>, kept: &[SocketAddr]) {
+    /// Gives the sockets up. The queues of those that others accept on are left to them.
+    async fn close(&self, term: Option<Term<A>>, kept: Option<&[SocketAddr]>) {
         let mut left = Vec::new();
         for endpoint in &self.endpoints {
             let Some(socket) = self.sockets.take(endpoint.address) else { continue };
-            if !socket.lent && !kept.contains(&endpoint.address) {
-                left.push((socket.listener, endpoint.keepalive.clone()));
+            if socket.lent || kept.is_some_and(|kept| kept.contains(&endpoint.address)) {
+                continue;
             }
+            // A stop amid a hand-over: it is not said who goes on.
+            let alone = kept.is_some() || !socket.handed;
+            left.push(Last { socket: socket.listener, alone, keepalive: endpoint.keepalive.clone() });
         }
         // Without a term they never listened.
         let Some(term) = term else { return };
@@ -224,7 +228,7 @@ impl<A: ServerApp + Send + Sync + 'static> ServiceWithDependents for Listening<A
     ) {
         let mut ready = Some(ready);
         let (term, kept) = self.terms(&mut shutdown, loops, &mut ready).await;
-        self.close(term, &kept).await;
+        self.close(term, kept.as_deref()).await;
         self.gate.now(State::Closed);
         if ready.is_some() {
             // To drop it says that we are ready, and nobody should begin for that.
@@ -283,3 +287,6 @@ impl<A> std::fmt::Debug for Listening<A> {
         f.debug_struct("Listening").field("name", &self.name).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

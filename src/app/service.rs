@@ -17,6 +17,7 @@ use crate::admin::{Admin, World};
 use crate::cluster::announce::keepalive;
 use crate::config::{Boot, boot};
 use crate::control::fleet::{self, Heard};
+use crate::control::ready::Ready;
 use crate::control::{Change, Inbox, Writer, watch};
 use crate::discovery::hub::Hub;
 use crate::discovery::{Statuses, Stop};
@@ -24,6 +25,7 @@ use crate::health;
 use crate::outlier;
 use crate::proxy::Proxy;
 use crate::proxy::door::Door;
+use crate::register::{self, Register};
 use crate::snapshot::Cell;
 use crate::tls::{self, Terminator};
 use crate::upgrade::gate::Gate;
@@ -59,6 +61,10 @@ pub(super) struct Parts {
     pub(super) stop: Stop,
     /// What serves, for whoever watches endpoints.
     pub(super) cell: Arc<Cell>,
+    /// The entry of this process in Consul.
+    pub(super) registering: register::Task,
+    /// Starts it when traffic may come. None: somebody else does, as the elder of an heir.
+    pub(super) register: Option<(Register, Arc<Ready>)>,
     /// Of the TLS listeners, whose files are watched.
     pub(super) terminators: Vec<Arc<Terminator>>,
     /// Dropped when the state is safely on disk.
@@ -131,6 +137,10 @@ impl BackgroundService for Control {
             hub.await;
             drop(stopped);
         });
+        tokio::spawn(parts.registering.run(writer.wanted(), stop.clone()));
+        if let Some((register, ready)) = parts.register {
+            tokio::spawn(register.start_when(ready, stop.clone()));
+        }
         let known = writer.ledger().known().map(|(prefix, all)| (prefix.to_owned(), all));
         tokio::spawn(fleet::follow(writer.wanted(), known, inbox.clone(), heard, stop.clone()));
         let certificates = Arc::new(Notify::new());

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
@@ -14,7 +15,11 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 use crate::control::ready::Ready;
+use crate::register::{self, Register};
 use crate::upgrade::elder::{Ask, Ending};
+
+/// The longest that Consul may take of a stop at once.
+const AT_ONCE: Duration = Duration::from_millis(250);
 
 /// SIGTERM, SIGINT and SIGUSR2, as far as they can be had.
 pub(super) type Ends = [Option<Signal>; 3];
@@ -34,6 +39,7 @@ pub(super) struct Signals {
     pub(super) hurry: Arc<AtomicBool>,
     pub(super) ending: watch::Sender<Ending>,
     pub(super) asks: mpsc::Sender<Ask>,
+    pub(super) register: Register,
 }
 
 /// Takes the signals of [`Ends`] and (the second value) SIGHUP from now on; those that come before
@@ -99,9 +105,14 @@ impl ShutdownSignalWatch for Signals {
             Ending::Drain | Ending::No => info!("SIGTERM: draining"),
         }
         self.ending.send_replace(ending);
-        // Here the process leaves Consul, unless it was upgraded.
         // The first SIGTERM says what is so already, if nobody has said it before.
         tokio::spawn(hurry(self.ends.clone(), self.hurry.clone(), ending != Ending::Upgraded));
+        // While the listeners are still open: who watches Consul goes elsewhere before they shut.
+        match ending {
+            Ending::Upgraded => {}
+            Ending::Now => self.register.leave(AT_ONCE).await,
+            Ending::Drain | Ending::No => self.register.leave(register::LEAVE).await,
+        }
         ShutdownSignal::GracefulTerminate
     }
 }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use pingora::server::Server;
 use pingora::services::ServiceHandle;
 use pingora::services::background::background_service;
+use tokio::runtime::Handle;
 use tokio::signal::unix::Signal;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::Boot;
 use crate::control::fleet::Heard;
 use crate::control::ready::Ready;
+use crate::control::reloads::Reloads;
 use crate::control::watch::Stamp;
 use crate::control::{Change, Inbox, Writer, drains};
 use crate::discovery::Statuses;
@@ -19,6 +21,7 @@ use crate::health;
 use crate::health::service::board::Board;
 use crate::observe::access::AccessLog;
 use crate::proxy::{Listener, Proxy};
+use crate::register::{self, Register};
 use crate::snapshot::compile::Surroundings;
 use crate::snapshot::{Cell, Snapshot, Table};
 use crate::state_file::Owner;
@@ -29,6 +32,7 @@ use crate::upgrade::sockets::{BindError, Claim, Sockets};
 use super::handover::{Gates, House};
 use super::lifecycle::{Lifecycle, Reins};
 use super::service::{self, Control};
+use super::systemd::{Systemd, Workers};
 use super::world;
 
 /// What services share.
@@ -48,6 +52,13 @@ pub(super) struct Core {
     heard: Heard,
     board: Arc<Board>,
     drains: drains::Posted,
+    pub(super) register: Register,
+    /// Whether this is the process that a service manager listens to.
+    main: watch::Sender<bool>,
+    workers: Workers,
+    reloads: Option<watch::Receiver<Reloads>>,
+    registering: Option<register::Task>,
+    heir: bool,
 }
 
 // === impl Core ===
@@ -56,13 +67,11 @@ impl Core {
     /// Binds the sockets, unless another process is to hand them over.
     pub(super) fn new(boot: &Boot, around: Arc<Surroundings>, heir: bool) -> Result<Self, BindError> {
         let claims = claims(boot);
-        let sockets = if heir {
-            Sockets::unbound(&claims)
-        } else {
-            Sockets::bind(&claims, activation::take(&claims))?
-        };
+        let sockets =
+            if heir { Sockets::unbound(&claims) } else { Sockets::bind(&claims, activation::take(&claims))? };
         let nothing = Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()));
         let (inbox, changes) = Inbox::new();
+        let (register, registering) = Register::new(boot.clone());
         Ok(Self {
             boot: boot.clone(),
             around,
@@ -78,6 +87,12 @@ impl Core {
             heard: Heard::default(),
             board: Arc::default(),
             drains: drains::Posted::default(),
+            register,
+            main: watch::Sender::new(!heir),
+            workers: Workers::default(),
+            reloads: None,
+            registering: Some(registering),
+            heir,
         })
     }
 
@@ -98,6 +113,8 @@ impl Core {
             gates: self.gates.clone(),
             owner: self.owner.clone(),
             around: self.around.clone(),
+            register: self.register.clone(),
+            main: self.main.clone(),
             reins,
         }
     }
@@ -112,8 +129,12 @@ impl Core {
         (file, hangups): (Option<(PathBuf, Stamp)>, Option<Signal>),
     ) -> ServiceHandle {
         self.drains = writer.drains();
+        self.reloads = Some(writer.reloads());
         // Taken once: this is called once.
-        let Some(changes) = self.changes.take() else { unreachable!("one writer") };
+        let taken = self.changes.take().zip(self.registering.take());
+        let Some((changes, registering)) = taken else { unreachable!("one writer") };
+        // An heir is told when it is main.
+        let register = (!self.heir).then(|| (self.register.clone(), self.ready.clone()));
         let control = Control::new(service::Parts {
             writer,
             changes,
@@ -126,6 +147,8 @@ impl Core {
             cell: self.cell.clone(),
             stop: lifecycle.stop(),
             stopped: lifecycle.stopped(),
+            registering,
+            register,
             terminators: self.terminators.iter().flatten().cloned().collect(),
         });
         let control = server.add_service(background_service("control", control));
@@ -149,11 +172,33 @@ impl Core {
         let (listening, conf) = (self.ready.clone(), server.configuration.clone());
         let gate = (self.gates.proxy.clone(), self.sockets.clone());
         let door = service::proxy(&self.boot, gate, conf, proxy.clone());
-        server.add_service(door.opened(move || listening.open())).add_dependency(health);
+        let workers = self.workers.clone();
+        let opened = move || {
+            // It is called on the runtime of requests; the first time counts, there is but one.
+            let _ = workers.set(Handle::current());
+            listening.open();
+        };
+        server.add_service(door.opened(opened)).add_dependency(health);
         let gate = (self.gates.admin.clone(), self.sockets.clone());
         let admin = service::admin(&self.boot.admin, gate, Arc::new(self.world()));
         server.add_service(admin).add_dependency(health);
         proxy
+    }
+
+    /// What tells systemd of the process. None before [`Core::background`].
+    pub(super) fn systemd(&mut self, proxy: Proxy) -> Option<Systemd> {
+        Some(Systemd {
+            cell: self.cell.clone(),
+            ready: self.ready.clone(),
+            inbox: self.inbox.clone(),
+            proxy,
+            around: self.around.clone(),
+            reloads: self.reloads.take()?,
+            main: self.main.subscribe(),
+            workers: self.workers.clone(),
+            doors: (self.gates.proxy.clone(), self.sockets.clone()),
+            grace: self.boot.server.grace_period.0,
+        })
     }
 
     fn world(&self) -> world::Process {
@@ -163,6 +208,7 @@ impl Core {
             inbox: self.inbox.clone(),
             statuses: self.statuses.clone(),
             heard: self.heard.clone(),
+            register: self.register.clone(),
             board: self.board.clone(),
             drains: self.drains.clone(),
             around: self.around.clone(),

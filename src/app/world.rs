@@ -27,8 +27,9 @@ use crate::discovery::Statuses;
 use crate::discovery::keep::LastError;
 use crate::endpoint::{Checked, Endpoint, Registry, Standing, State};
 use crate::health::service::board::Board;
-use crate::observe::metrics::{ClusterSample, EndpointState, Scrape, SourceSample};
+use crate::observe::metrics::{ClusterSample, EndpointState, Os, RegisterSample, Scrape, SourceSample};
 use crate::priority;
+use crate::register::{self, Register};
 use crate::snapshot::compile::Surroundings;
 use crate::snapshot::mirror::Mirror;
 use crate::snapshot::{Action, Cell, Route, Snapshot, Target};
@@ -41,6 +42,8 @@ pub(super) struct Process {
     pub(super) inbox: Inbox,
     pub(super) statuses: Statuses,
     pub(super) heard: Heard,
+    /// The entry of this process in Consul.
+    pub(super) register: Register,
     /// What the active checks found.
     pub(super) board: Arc<Board>,
     /// What is drained.
@@ -114,6 +117,10 @@ impl World for Process {
         dynamic.into_iter().map(show_source).chain(fleet).collect()
     }
 
+    fn register(&self) -> Option<register::Status> {
+        self.register.status()
+    }
+
     fn config(&self) -> Value {
         let live = (*self.cell.load().live).clone();
         let config = Config { boot: self.boot.clone(), live };
@@ -144,6 +151,7 @@ impl World for Process {
             updates: fleet.updates,
             errors: fleet.errors,
         });
+        let register = self.register.status();
         let sources: Vec<_> = statuses
             .iter()
             .map(|s| SourceSample {
@@ -159,6 +167,13 @@ impl World for Process {
             clusters: &clusters,
             sources: &sources,
             splits: &sample::splits(&snapshot),
+            os: Some(&Os::read()),
+            register: register.as_ref().map(|status| RegisterSample {
+                service: &status.name,
+                registered: status.state == register::State::Registered,
+                registrations: status.registrations,
+                errors: status.errors,
+            }),
         })
     }
 

@@ -7,6 +7,7 @@
 mod cluster;
 mod forwarding;
 mod health;
+mod register;
 mod retry;
 mod route;
 mod split;
@@ -28,6 +29,7 @@ pub use self::health::{
     CircuitBreaker, FailurePercentage, GrpcCheck, HealthCheck, HttpCheck, OutlierDetection, SuccessRate,
     TcpCheck,
 };
+pub use self::register::{Register, RegisterCheck};
 pub use self::retry::{Backoff, Budget, Retry, RetryOn};
 pub use self::route::{Filter, HeaderEdits, Match, PathMatch, Redirect, Respond, Rewrite, Route, ValueMatch};
 pub use self::split::{
@@ -43,6 +45,7 @@ pub struct Live {
     pub routes: Vec<Route>,
     pub splits: Splits,
     pub forwarding: Forwarding,
+    pub register: Option<Register>,
 }
 
 /// Where the access log goes.
@@ -62,7 +65,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// The Consul agent that `consul` clusters ask. What is not set here comes from the `CONSUL_*`
+/// The Consul agent that `consul` clusters ask, and at which `register` registers. What is not set here comes from the `CONSUL_*`
 /// variables.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -22,7 +22,6 @@ pub const PLANNED: &[Planned] = &[
     row("clusters.*", "zookeeper", OTHER_SOURCE),
     row("clusters.*", "kubernetes", OTHER_SOURCE),
     row("clusters.*", "xds", OTHER_SOURCE),
-    row("", "register", "register the proxy with a service file of the Consul agent"),
     row("", "tracing", "leave it out; `x-request-id` ties log lines together"),
 ];
 

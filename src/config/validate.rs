@@ -14,6 +14,7 @@ mod limits;
 mod listener;
 mod mirror;
 mod outlier;
+mod register;
 mod retry;
 mod route;
 pub mod split;
@@ -33,6 +34,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     cluster::check(&config.live, &mut problems);
     health::check(&config.live.clusters, &mut problems);
     route::check(&config.live, &mut problems);
+    register::check(config, &mut problems);
     split::fleet(&config.live.splits, &mut problems);
     problems
 }

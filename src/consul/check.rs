@@ -21,7 +21,7 @@ pub fn from_environment(name: &str) -> Option<String> {
 pub fn problems(live: &Live, env: &dyn Fn(&str) -> Option<String>) -> Vec<Problem> {
     let services: Vec<_> =
         live.clusters.iter().filter_map(|(name, cluster)| Some((name, cluster.consul.as_ref()?))).collect();
-    if services.is_empty() && live.splits.consul_kv.is_none() {
+    if services.is_empty() && live.splits.consul_kv.is_none() && live.register.is_none() {
         return Vec::new();
     }
     let mut problems = of_agent(&live.consul, env);

@@ -85,6 +85,15 @@ pub struct Found {
     pub absent: bool,
 }
 
+/// What the agent said to a request about itself. On these paths a status is part of the answer.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) status: u16,
+    pub(super) json: bool,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Vec<u8>,
+}
+
 // === impl Client ===
 
 impl Client {
@@ -142,6 +151,34 @@ impl Client {
             serde_json::from_str(text.trim()).map_err(|_| Error::NotJson(format!("`{}`", text.trim())))
         };
         self.within(GRACE, answer).await
+    }
+
+    /// Sends a request to the agent about itself, once. All of it may take `limit`.
+    ///
+    /// # Errors
+    ///
+    /// Only where nothing was answered.
+    pub(super) async fn tell(
+        &self,
+        method: Method,
+        path: &[&str],
+        params: &[(&str, &str)],
+        content: Vec<u8>,
+        limit: Duration,
+    ) -> Result<Told, Error> {
+        let consistency = Consistency::Default;
+        let url = self.url(&Query { path, params, index: 0, wait: Duration::ZERO, consistency })?;
+        let mut request = self.0.http.load().request(method, url);
+        if !content.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json").body(content);
+        }
+        let answer = async {
+            let response = self.send(request).await?;
+            let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
+            let json = is_json(response.headers()).is_ok();
+            Ok(Told { status, json, retry_after, body: body(response).await? })
+        };
+        self.within(limit, answer).await
     }
 
     async fn ask(&self, query: &Query<'_>, may_be_absent: bool) -> Result<Found, Error> {
@@ -276,12 +313,18 @@ fn build(settings: &Settings) -> Result<(reqwest::Client, Url), Error> {
 
 /// What the header of a 200 must say. Header names compare without case.
 fn accept(headers: &HeaderMap) -> Result<Answer, Error> {
+    is_json(headers)?;
+    head(headers)
+}
+
+fn is_json(headers: &HeaderMap) -> Result<(), Error> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let media = kind.split(';').next().unwrap_or_default().trim();
-    if !media.eq_ignore_ascii_case("application/json") {
-        return Err(Error::NotJson(format!("content type `{kind}`")));
+    if media.eq_ignore_ascii_case("application/json") {
+        Ok(())
+    } else {
+        Err(Error::NotJson(format!("content type `{kind}`")))
     }
-    head(headers)
 }
 
 /// What the header of any answer must say.

@@ -25,6 +25,8 @@ pub enum Change {
     Documents { prefix: String, said: BTreeMap<Name, Standing> },
     /// The documents below this prefix are not heard; nobody is to wait for them.
     NoDocuments { prefix: String },
+    /// Asks whether anybody is there.
+    Ping { reply: oneshot::Sender<()> },
     /// Tell another process what is known. See [`Inbox::bequeath`].
     Bequeath { last: bool, reply: oneshot::Sender<Heritage> },
     /// The other process has not come about.
@@ -136,6 +138,12 @@ impl Inbox {
         let (reply, answer) = oneshot::channel();
         self.0.send(Change::Weights { request, reply }).map_err(|_| weights::Refused::Stopping)?;
         answer.await.unwrap_or(Err(weights::Refused::Stopping))
+    }
+
+    /// Whether the writer answers; waits until it does, or has ended.
+    pub async fn ping(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Change::Ping { reply }).is_ok() && answer.await.is_ok()
     }
 
     /// Tells all that the fleet's documents below a prefix say now, and does not wait.

@@ -6,6 +6,7 @@
 //!   elder's until the hand-over is settled;
 //! - the *members* of each cluster with their holds ([`keep::estate`](crate::discovery::keep::estate)),
 //!   so that the heir serves the same endpoints with its registry away;
+//! - what is *registered* in Consul, so that what the heir's config no longer names goes;
 //! - what is known of each *endpoint* ([`endpoint::memory`](crate::endpoint::memory)), so that its
 //!   first request is not spent on one that is known to be dead.
 //!
@@ -24,6 +25,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::consul::agent::Service;
 use crate::control::ledger::Stored;
 use crate::discovery::keep::estate::Estate;
 use crate::endpoint::memory::Memories;
@@ -52,6 +54,9 @@ pub struct Heritage {
     pub members: Estate,
     #[serde(deserialize_with = "lenient::map")]
     pub clusters: Memories,
+    /// What it has registered of itself in Consul.
+    #[serde(deserialize_with = "lenient::field", skip_serializing_if = "is_default")]
+    pub registered: Vec<Service>,
 }
 
 // === impl Heritage ===

@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 /// Shared by the writer, the signal handler and the admin API.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct Ready {
     draining: AtomicBool,
     /// The listening sockets are not open yet.
     closed: AtomicBool,
+    /// Something of this changed, for the one task that waits for it.
+    changed: Notify,
 }
 
 // === impl Ready ===
@@ -24,7 +27,13 @@ impl Ready {
     /// Waits for the first snapshot.
     pub fn new() -> Self {
         let awaited = ArcSwap::from_pointee(vec!["the first snapshot".to_owned()]);
-        Self { awaited, once: false.into(), draining: false.into(), closed: false.into() }
+        Self {
+            awaited,
+            once: false.into(),
+            draining: false.into(),
+            closed: false.into(),
+            changed: Notify::new(),
+        }
     }
 
     /// Says what is still awaited; nothing: ready from now on.
@@ -33,6 +42,7 @@ impl Ready {
             self.once.store(true, Relaxed);
         }
         self.awaited.store(awaited.into());
+        self.changed.notify_one();
     }
 
     /// Not ready, whatever else holds, until [`open`](Self::open).
@@ -43,6 +53,17 @@ impl Ready {
     /// The listening sockets take connections.
     pub fn open(&self) {
         self.closed.store(false, Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// Whether the listening sockets take connections.
+    pub fn is_open(&self) -> bool {
+        !self.closed.load(Relaxed)
+    }
+
+    /// Waits until something of this has changed since the last time. For one task.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// Whether it was ready once, so that nothing more can change but draining.
@@ -53,6 +74,7 @@ impl Ready {
     /// From now on: not ready, and connections are closed as they answer.
     pub fn drain(&self) {
         self.draining.store(true, Relaxed);
+        self.changed.notify_one();
     }
 
     /// Whether the process is on its way out.

@@ -22,6 +22,7 @@ use crate::control::overlay;
 use crate::control::pending::{Pending, documents, waiting};
 use crate::control::reading::{Candidate, Reader, Request, compile, open_log};
 use crate::control::ready::Ready;
+use crate::control::reloads::Reloads;
 use crate::control::writer::handover::Handover;
 use crate::control::{Applied, Change, Rejected, WARM};
 use crate::discovery::{Stop, Update};
@@ -50,6 +51,8 @@ pub struct Writer {
     desk: Desk,
     /// What is drained, for the admin API.
     drains: Posted,
+    /// How reloads go, for systemd.
+    reloads: watch::Sender<Reloads>,
     handover: Handover,
     /// What the sources are to watch: the pending config, else the serving one.
     wanted: watch::Sender<Arc<Live>>,
@@ -109,6 +112,7 @@ impl Writer {
             ledger,
             desk,
             drains,
+            reloads: watch::Sender::default(),
             handover,
             wanted,
         })
@@ -122,6 +126,11 @@ impl Writer {
     /// What is drained, for the admin API.
     pub fn drains(&self) -> Posted {
         self.drains.clone()
+    }
+
+    /// How reloads go, as they go.
+    pub fn reloads(&self) -> watch::Receiver<Reloads> {
+        self.reloads.subscribe()
     }
 
     /// What stands over the file's weights at the start, for those that follow the fleet's documents.
@@ -181,7 +190,10 @@ impl Writer {
         }
         let Some(change) = self.admit(change) else { return };
         match change {
-            Change::Reload { cause, reply } => self.reader.ask(cause, reply),
+            Change::Reload { cause, reply } => {
+                self.reloads.send_modify(Reloads::begin);
+                self.reader.ask(cause, reply);
+            }
             Change::Drain { request, reply } => {
                 self.desk.waiting.push_back(Wanted::Drain(request, reply));
                 self.next();
@@ -193,6 +205,7 @@ impl Writer {
                 self.documents(&prefix, said);
             }
             Change::NoDocuments { prefix } => self.documents_answered(&prefix),
+            Change::Ping { reply } => drop(reply.send(())),
             Change::Bequeath { last, reply } => self.bequeath(last, reply),
             Change::Thaw => self.thaw(),
             Change::Inherit { heritage, reply } => self.inherit(*heritage, reply),
@@ -229,6 +242,8 @@ impl Writer {
     fn read(&mut self, request: Request, outcome: Result<Candidate, Vec<Problem>>) {
         let Request { cause, mut replies } = request;
         self.around.metrics.reloaded(outcome.is_ok());
+        let problems = outcome.as_ref().err().map_or(&[][..], Vec::as_slice);
+        self.reloads.send_modify(|reloads| reloads.read(problems));
         let Candidate { boot, plan, access_log } = match outcome {
             Ok(candidate) => candidate,
             Err(problems) => {
@@ -286,6 +301,7 @@ impl Writer {
             self.next();
         }
         let generation = self.cell.load().generation;
+        self.reloads.send_modify(Reloads::serves);
         for reply in replies {
             let (needs_upgrade, warnings) = (needs_upgrade.clone(), warnings.clone());
             let _ = reply.send(Ok(Applied { generation, needs_upgrade, warnings }));

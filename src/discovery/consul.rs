@@ -11,7 +11,7 @@
 //! the agent until its wait ends, so cancelling and asking anew on every reload would lock out this
 //! program, and others of the machine.
 
-mod backoff;
+pub(crate) mod backoff;
 mod bucket;
 mod poll;
 mod select;

@@ -44,22 +44,22 @@ pub struct Memory {
     #[serde(deserialize_with = "lenient::field", skip_serializing_if = "is_default")]
     pub standing: Standing,
     /// Failures of real requests in a row.
-    #[serde(deserialize_with = "lenient::field", skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub streak: u32,
     /// Ejections, less the quiet intervals since.
-    #[serde(deserialize_with = "lenient::field", skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub times: u32,
     /// What is left of the ejection, in milliseconds.
-    #[serde(deserialize_with = "lenient::field", skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub left: u64,
     /// What slow start holds back of its share, in percent.
-    #[serde(deserialize_with = "lenient::field", skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub held_back: u8,
     /// All ejections, for people, as what follows.
-    #[serde(deserialize_with = "lenient::field", skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub ejections: u32,
     /// When the standing changed, in milliseconds since 1970.
-    #[serde(deserialize_with = "lenient::field", skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub since: u64,
     #[serde(deserialize_with = "lenient::field", skip_serializing_if = "is_default")]
     pub reason: Reason,

@@ -16,7 +16,9 @@ pub mod failover;
 pub mod health;
 pub mod histogram;
 pub mod mirror;
+pub mod os;
 pub mod outlier;
+pub mod register;
 pub mod route;
 pub mod scrape;
 pub mod series;
@@ -47,7 +49,9 @@ pub use self::breaker::Bound;
 pub use self::health::HealthMetrics;
 pub use self::histogram::BUCKETS;
 pub use self::mirror::MirrorMetrics;
+pub use self::os::Os;
 pub use self::outlier::OutlierMetrics;
+pub use self::register::RegisterSample;
 pub use self::route::RouteMetrics;
 pub use self::scrape::{ClusterSample, EndpointSample, EndpointState, Scrape, SourceSample};
 pub use self::series::Counter;
@@ -71,6 +75,7 @@ pub struct Metrics {
     invalid: Family,
     turned_away: Family,
     late: Family,
+    watchdog: Family,
     http2_ended: Family,
     retries: Family,
     panic: Family,
@@ -151,6 +156,11 @@ impl Metrics {
                 "Connections ended because the client was too slow, by the limit.",
                 &["listener", "limit"],
             ),
+            watchdog: Family::new(
+                "tidegate_watchdog_missed_total",
+                "Times that systemd was not told that this process is alive, by the part that hung.",
+                &["part"],
+            ),
             http2_ended: Family::new(
                 "tidegate_http2_ended_total",
                 "HTTP/2 streams and connections of clients that were ended for their own doing, by reason.",
@@ -190,6 +200,9 @@ impl Metrics {
         }
         for result in ["done", "failed"] {
             self.upgrades.counter(&[result]);
+        }
+        for part in ["control", "workers", "accept"] {
+            self.watchdog.counter(&[part]);
         }
         Ok(())
     }
@@ -267,6 +280,11 @@ impl Metrics {
         self.upgrades.counter(&[if done { "done" } else { "failed" }]).inc();
     }
 
+    /// Counts a look of the watchdog that found something hung: `control`, `workers` or `accept`.
+    pub fn watchdog_missed(&self, part: &'static str) {
+        self.watchdog.counter(&[part]).inc();
+    }
+
     /// Drops the series of routes and clusters whose handles nobody holds any more.
     pub fn sweep(&self) {
         self.routes.sweep();
@@ -298,6 +316,7 @@ impl Metrics {
         }
         self.turned_away.render(&mut text);
         self.late.render(&mut text);
+        self.watchdog.render(&mut text);
         self.http2_ended.render(&mut text);
         self.outliers.families().for_each(|family| family.render(&mut text));
         let split = [&self.assignments, &self.crossings];

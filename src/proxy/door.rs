@@ -154,7 +154,9 @@ impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let _open = Open::new(&self.proxy.connections);
         let link = self.link(&stream);
-        let Listener { limits, tls, tcp, bounds, downstream, .. } = &self.proxy.listeners[link.listener];
+        let Listener { accepted, limits, tls, tcp, bounds, downstream, .. } =
+            &self.proxy.listeners[link.listener];
+        accepted.fetch_add(1, Relaxed);
         let Some(_place) = limits.connection() else {
             // In TLS it could only be told after the work that is to be saved, and in bytes not at all.
             if tls.is_none() && !tcp {

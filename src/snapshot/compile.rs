@@ -84,7 +84,8 @@ impl Plan {
     /// Every problem, with its config path.
     pub fn new(live: Arc<Live>, around: &Surroundings) -> Result<Self, Vec<Problem>> {
         // Destructured in full, so that a new key can't be forgotten here.
-        let Live { access_log: _, consul: _, clusters, routes, splits: _, forwarding: _ } = &*live;
+        let Live { access_log: _, consul: _, clusters, routes, splits: _, forwarding: _, register: _ } =
+            &*live;
         let mut problems = Vec::new();
         let mut planned = Vec::with_capacity(clusters.len());
         for (name, cluster) in clusters {

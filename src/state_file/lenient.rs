@@ -6,9 +6,17 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
+use serde::de::value::{Error, StringDeserializer};
+use serde::de::{DeserializeOwned, IgnoredAny, IntoDeserializer};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+
+/// What was understood or not.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Read<T> {
+    Good(T),
+    Bad(IgnoredAny),
+}
 
 /// A field; its default where it cannot be understood.
 ///
@@ -20,8 +28,7 @@ where
     D: Deserializer<'de>,
     T: DeserializeOwned + Default,
 {
-    let value = Value::deserialize(deserializer)?;
-    Ok(serde_json::from_value(value).unwrap_or_default())
+    Ok(Read::deserialize(deserializer)?.good().unwrap_or_default())
 }
 
 /// A map, without the entries that cannot be understood.
@@ -35,20 +42,28 @@ where
     K: DeserializeOwned + Ord,
     V: DeserializeOwned,
 {
-    let Value::Object(entries) = Value::deserialize(deserializer)? else { return Ok(BTreeMap::new()) };
-    Ok(understood(entries))
-}
-
-fn understood<K: DeserializeOwned + Ord, V: DeserializeOwned>(entries: Map<String, Value>) -> BTreeMap<K, V> {
-    let entry = |(key, value): (String, Value)| {
-        Some((serde_json::from_value(key.into()).ok()?, serde_json::from_value(value).ok()?))
+    let entries: BTreeMap<String, Read<V>> = field(deserializer)?;
+    let entry = |(key, value): (String, Read<V>)| {
+        let key: StringDeserializer<Error> = key.into_deserializer();
+        Some((K::deserialize(key).ok()?, value.good()?))
     };
-    entries.into_iter().filter_map(entry).collect()
+    Ok(entries.into_iter().filter_map(entry).collect())
 }
 
 /// Whether a field need not be written.
 pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+// === impl Read ===
+
+impl<T> Read<T> {
+    fn good(self) -> Option<T> {
+        match self {
+            Self::Good(value) => Some(value),
+            Self::Bad(_) => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,9 @@ struct Passed {
     socket: TcpListener,
 }
 
+/// Whether a socket is for a claim.
+type Rule<'a> = &'a dyn Fn(&Claim, &Passed) -> bool;
+
 /// Takes what systemd passed, if anything, and finds out what is for whom.
 ///
 /// To be called once, before there are threads: it changes the environment.
@@ -71,8 +74,7 @@ fn matched(claims: &[Claim], mut passed: Vec<Passed>) -> Vec<(SocketAddr, TcpLis
         passed.name.as_ref().is_some_and(|name| claim.is_named(name, claims))
     };
     let at = |claim: &Claim, passed: &Passed| passed.address == claim.address;
-    let rules: [&dyn Fn(&Claim, &Passed) -> bool; 3] =
-        [&|claim, passed| named(claim, passed) && at(claim, passed), &named, &at];
+    let rules: [Rule<'_>; 3] = [&|claim, passed| named(claim, passed) && at(claim, passed), &named, &at];
     let mut found: Vec<(SocketAddr, TcpListener)> = Vec::new();
     for rule in rules {
         for claim in claims {

@@ -166,9 +166,9 @@ impl<E: Estate> Elder<E> {
 
     fn spawn(&self) -> Result<(Process, Channel), String> {
         let program = self.program.as_ref().map_err(Clone::clone)?;
-        let started = program.start().and_then(|(process, stream)| {
-            Ok((process, Channel::new(stream, MAX_ASKED, false)?))
-        });
+        let started = program
+            .start()
+            .and_then(|(process, stream)| Ok((process, Channel::new(stream, MAX_ASKED, false)?)));
         started.map_err(|e| format!("cannot start {}: {e}", program.path().display()))
     }
 }

@@ -82,7 +82,8 @@ impl Front {
 
     /// Takes connections, for ever. In a runtime.
     pub async fn serve(self, asks: mpsc::Sender<Ask>, progress: Progress) {
-        let listener = self.listener.set_nonblocking(true).and_then(|()| UnixListener::from_std(self.listener));
+        let listener =
+            self.listener.set_nonblocking(true).and_then(|()| UnixListener::from_std(self.listener));
         let listener = match listener {
             Ok(listener) => listener,
             Err(error) => return warn!(%error, "the upgrade socket cannot be used"),
@@ -132,11 +133,7 @@ async fn hear(stream: UnixStream, asks: &mpsc::Sender<Ask>, progress: &Progress)
 }
 
 /// Starts an upgrade and reports until its end, or until nobody reads.
-async fn upgrade(
-    mut channel: Channel,
-    asks: &mpsc::Sender<Ask>,
-    progress: &Progress,
-) -> Result<(), String> {
+async fn upgrade(mut channel: Channel, asks: &mpsc::Sender<Ask>, progress: &Progress) -> Result<(), String> {
     let mut reports = progress.listen();
     let (reply, answer) = oneshot::channel();
     let _ = asks.send(Ask::Spawn { by: "command", reply }).await;

@@ -114,11 +114,7 @@ impl Told {
 impl Peer {
     /// This process.
     pub fn ours() -> Self {
-        Self {
-            protocol: PROTOCOL,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-        }
+        Self { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id() }
     }
 
     /// Why there can be no hand-over with this peer, as said of `whose`: `the new process`.

@@ -62,6 +62,8 @@ struct Held {
     local: SocketAddr,
     inode: Option<u64>,
     lent: bool,
+    /// It was handed on, and who got it may have it still.
+    handed: bool,
 }
 
 /// Sockets that need not be bound, each with the address that the config gives it.
@@ -78,6 +80,9 @@ pub struct Left {
     pub listener: TcpListener,
     /// systemd holds it too, and starts us again for who waits in its queue.
     pub lent: bool,
+    /// Another process may hold it too: it was handed on, and not [taken
+    /// back](Sockets::taken_back).
+    pub handed: bool,
 }
 
 // === impl Had ===
@@ -149,10 +154,19 @@ impl Sockets {
         &self.0.claims
     }
 
-    /// A duplicate of each, to hand on, with the address that the config gives it.
+    /// A duplicate of each, to hand on, with the address that the config gives it. From now on they
+    /// are not ours alone.
     pub fn all(&self) -> Vec<(SocketAddr, OwnedFd)> {
-        let dup = |held: &Held| Some((held.address, held.socket.as_fd().try_clone_to_owned().ok()?));
-        self.held().iter().filter_map(dup).collect()
+        let dup = |held: &mut Held| {
+            held.handed = true;
+            Some((held.address, held.socket.as_fd().try_clone_to_owned().ok()?))
+        };
+        self.held().iter_mut().filter_map(dup).collect()
+    }
+
+    /// Who got them from [`all`](Self::all) is gone.
+    pub fn taken_back(&self) {
+        self.held().iter_mut().for_each(|held| held.handed = false);
     }
 
     /// Those of which systemd has a descriptor, to hand on with [`all`](Self::all).
@@ -214,8 +228,8 @@ impl Sockets {
     pub fn take(&self, claimed: SocketAddr) -> Option<Left> {
         let mut held = self.held();
         let index = held.iter().position(|held| held.address == claimed)?;
-        let Held { socket, lent, .. } = held.swap_remove(index);
-        Some(Left { listener: socket.into(), lent })
+        let Held { socket, lent, handed, .. } = held.swap_remove(index);
+        Some(Left { listener: socket.into(), lent, handed })
     }
 
     /// How many connections wait to be accepted, for each socket that listens, as the kernel counts.
@@ -230,7 +244,6 @@ impl Sockets {
         held.iter().filter_map(of).collect()
     }
 
-    #[expect(clippy::disallowed_types, reason = "for starts and ends; no request comes near it")]
     fn held(&self) -> std::sync::MutexGuard<'_, Vec<Held>> {
         // Nothing that is done under it can panic half way.
         self.0.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -245,7 +258,7 @@ impl Held {
         let no_address = || io::Error::new(io::ErrorKind::InvalidInput, "it has no IP address");
         let local = socket.local_addr()?.as_socket().ok_or_else(no_address)?;
         let inode = backlog::inode(&socket);
-        Ok(Self { address, socket, local, inode, lent })
+        Ok(Self { address, socket, local, inode, lent, handed: false })
     }
 
     fn reuse_port(&self, on: bool) {

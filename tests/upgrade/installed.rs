@@ -126,7 +126,8 @@ pub(super) fn children(pid: u32) -> Vec<u32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let all = threads.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    all.chain([text]).flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    all.chain([text])
+        .flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
         .filter_map(|pid| pid.parse().ok())
         .collect()
 }

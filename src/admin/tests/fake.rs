@@ -207,8 +207,15 @@ impl World for Fake {
         if request.why == "full" {
             return Err(Refused::Unsaved { path: "/state/overlay.json".into(), why: "no space".into() });
         }
+        if request.why == "upgrade" {
+            return Err(Refused::HandingOver);
+        }
         self.wishes.lock().unwrap().push(request);
         Ok(Done { generation: 42, epoch: 4, warnings: Vec::new() })
+    }
+
+    fn register(&self) -> Option<crate::register::Status> {
+        None
     }
 
     fn sources(&self) -> Vec<Source> {

@@ -40,6 +40,7 @@ async fn reading() {
     let close = get(admin, "/v1/clusters/wbe").await;
     assert_eq!((close.status, &close.json()["hint"]), (404, &"did you mean `web`?".into()));
     assert_eq!(get(admin, "/v1/sources?x=1").await.json()[0]["age_seconds"], 0.25);
+    assert_eq!(get(admin, "/v1/register").await.body, "null");
     assert_eq!(get(admin, "/v1/config").await.json()["consul"]["token"], "<secret>");
     let metrics = get(admin, "/metrics").await;
     assert_eq!(
@@ -160,6 +161,8 @@ async fn splits() {
     assert_eq!((status, &told["generation"], &told["epoch"]), (409, &41.into(), &3.into()));
     let (status, told) = ask(put, r#"{"weights": {"control": 80}, "why": "full"}"#).await;
     assert!(status == 500 && told["error"].as_str().unwrap().contains("/state/overlay.json"), "{told}");
+    let (status, told) = ask(put, r#"{"weights": {"control": 80}, "why": "upgrade"}"#).await;
+    assert_eq!((status, told["hint"].as_str()), (503, Some("nothing was changed")), "{told}");
     let (status, told) = ask(put, r#"{"weights": {"control": -1}}"#).await;
     assert_eq!((status, &told["problems"][0]["path"]), (422, &"weights.control".into()));
     assert_eq!(ask(put, "").await.0, 400);

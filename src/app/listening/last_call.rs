@@ -25,15 +25,23 @@ use crate::upgrade::sockets::no_more_handshakes;
 /// A round trip to clients that are far. The process ends later for it, if it had nothing else to do.
 const HANDSHAKES: Duration = Duration::from_millis(100);
 
+/// A socket that is about to close.
+pub(super) struct Last {
+    pub(super) socket: TcpListener,
+    /// Nobody else holds it: what is set on it now is in nobody's way.
+    pub(super) alone: bool,
+    pub(super) keepalive: Option<TcpKeepalive>,
+}
+
 /// Accepts on these sockets whatever is left, and closes them.
 pub(super) async fn serve<A: ServerApp + Send + Sync + 'static>(
-    sockets: Vec<(TcpListener, Option<TcpKeepalive>)>,
+    sockets: Vec<Last>,
     app: &Arc<A>,
     shutdown: &ShutdownWatch,
 ) {
     let end = Instant::now() + HANDSHAKES;
-    let calls = sockets.into_iter().map(async |(socket, keepalive)| {
-        if let Err(error) = no_more_handshakes(&socket) {
+    let calls = sockets.into_iter().map(async |Last { socket, alone, keepalive }| {
+        if alone && let Err(error) = no_more_handshakes(&socket) {
             warn!(%error, "a connection that comes as the socket closes may be reset");
         }
         let socket = match tokio::net::TcpListener::from_std(socket) {

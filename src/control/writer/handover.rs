@@ -173,6 +173,8 @@ impl Writer {
             overlay: Some(self.ledger.stored()),
             members: Estate::new(),
             clusters: self.roster.remember(),
+            // Whoever registers says it.
+            registered: Vec::new(),
         };
         let line = self.handover.line.clone();
         self.handover.errands.spawn(async move {
@@ -192,7 +194,7 @@ impl Writer {
         self.handover.floor = self.handover.floor.max(floor);
         let reread = heritage.configs != self.handover.elder_configs;
         self.handover.elder_configs = heritage.configs;
-        let plan = self.serving.as_ref().or(self.pending.as_ref().map(|pending| &pending.plan));
+        let plan = self.serving.as_ref().or_else(|| self.pending.as_ref().map(|pending| &pending.plan));
         if let Some(stored) = heritage.overlay {
             self.ledger.inherit(stored, self.handover.fleet_heard);
             plan.into_iter().for_each(|plan| self.ledger.judge(&plan.live));

@@ -11,20 +11,20 @@ const MAX: Duration = Duration::from_secs(10);
 
 /// Failures in a row.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Backoff(u32);
+pub(crate) struct Backoff(u32);
 
 // === impl Backoff ===
 
 impl Backoff {
     /// One more failure: how long to wait.
-    pub(super) fn next(&mut self, rng: &mut fastrand::Rng) -> Duration {
+    pub(crate) fn next(&mut self, rng: &mut fastrand::Rng) -> Duration {
         let ceiling = BASE.saturating_mul(1 << self.0.min(10)).min(MAX);
         self.0 = self.0.saturating_add(1);
         ceiling.mul_f64(rng.f64())
     }
 
     /// As [`Backoff::next`], with the minimum that the error asks for; above it some jitter.
-    pub(super) fn after(&mut self, error: &Error, rng: &mut fastrand::Rng) -> Duration {
+    pub(crate) fn after(&mut self, error: &Error, rng: &mut fastrand::Rng) -> Duration {
         let jittered = self.next(rng);
         match error.pause() {
             Pause::Backoff => jittered,
@@ -33,7 +33,7 @@ impl Backoff {
     }
 
     /// It works again.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.0 = 0;
     }
 }

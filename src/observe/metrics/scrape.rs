@@ -6,6 +6,8 @@
 
 use std::net::SocketAddr;
 
+use crate::observe::metrics::os::Os;
+use crate::observe::metrics::register::RegisterSample;
 use crate::observe::metrics::split::{self, SplitSample};
 use crate::observe::metrics::text::{Kind, Text, labels};
 
@@ -15,6 +17,10 @@ pub struct Scrape<'a> {
     pub clusters: &'a [ClusterSample<'a>],
     pub sources: &'a [SourceSample<'a>],
     pub splits: &'a [SplitSample<'a>],
+    /// The machine. None: nobody looked.
+    pub os: Option<&'a Os>,
+    /// None: the config registers nothing.
+    pub register: Option<RegisterSample<'a>>,
 }
 
 /// A cluster and its endpoints.
@@ -96,6 +102,12 @@ impl Scrape<'_> {
             |s| Some(s.errors),
         );
         split::render(self.splits, text);
+        if let Some(os) = self.os {
+            os.render(text);
+        }
+        if let Some(register) = self.register {
+            register.render(text);
+        }
     }
 
     fn cluster_endpoints(&self, text: &mut Text) {

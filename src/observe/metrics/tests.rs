@@ -3,8 +3,8 @@ use std::process::{Command, Stdio};
 
 use crate::observe::Flag;
 use crate::observe::metrics::{
-    ClusterSample, EndpointSample, EndpointState, Metrics, RatioSample, Scrape, SourceSample, SplitSample,
-    VariantSample,
+    ClusterSample, EndpointSample, EndpointState, Metrics, Os, RatioSample, Scrape, SourceSample,
+    SplitSample, VariantSample,
 };
 
 fn page(metrics: &Metrics) -> String {
@@ -116,6 +116,7 @@ fn full_page() -> Vec<u8> {
         |port, state| EndpointSample { address: ([127, 0, 0, 1], port).into(), state, in_flight: 3 };
     let endpoints = vec![endpoint(1, EndpointState::Available), endpoint(2, EndpointState::Draining)];
     metrics.render(&Scrape {
+        os: Some(&Os::read()),
         clusters: &[
             ClusterSample { name: "web", endpoints },
             ClusterSample { name: "none", endpoints: vec![] },
@@ -124,6 +125,12 @@ fn full_page() -> Vec<u8> {
             SourceSample { source: "consul", cluster: "web", age: Some(0.25), updates: 2, errors: 1 },
             SourceSample { source: "dns", cluster: "none", age: None, updates: 0, errors: 7 },
         ],
+        register: Some(super::RegisterSample {
+            service: "edge",
+            registered: true,
+            registrations: 2,
+            errors: 1,
+        }),
         splits: &[
             SplitSample {
                 route: "shop",
@@ -169,6 +176,9 @@ fn splits_are_what_the_scrape_brings() {
     has(&page, r#"tidegate_split_weight{route="shop",variant="control"} 999999"#);
     has(&page, r#"tidegate_split_weight{route="quiet",variant="blue"} 0"#);
     has(&page, r#"tidegate_split_epoch{route="shop",origin="overlay"} 3"#);
+    has(&page, r#"tidegate_consul_registered{service="edge"} 1"#);
+    has(&page, r#"tidegate_consul_registrations_total{service="edge"} 2"#);
+    has(&page, r#"tidegate_consul_register_errors_total{service="edge"} 1"#);
     has(&page, r#"tidegate_split_problems{route="shop"} 1"#);
     has(&page, r#"tidegate_split_problems{route="quiet"} 0"#);
     has(&page, r#"tidegate_split_sample_ratio_p_value{route="shop"} 1e-54"#);

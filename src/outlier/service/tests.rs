@@ -312,3 +312,77 @@ fn nobody_stays_out_where_there_are_no_rules() {
     (0..10).for_each(|_| stage.look());
     assert_eq!(stage.out(), 0);
 }
+
+/// Another process follows them from here on.
+fn hand_over(stage: &Stage, count: usize) -> Stage {
+    let told = serde_json::to_string(&stage.roster.remember()).unwrap();
+    let mut heir = Stage::new(0, stage.config.clone(), 3);
+    heir.roster.recall(&serde_json::from_str(&told).unwrap(), |_| true, heir.begin);
+    heir.resize(count);
+    heir
+}
+
+#[test]
+fn an_ejection_goes_on_in_the_next_process_for_the_time_that_is_left() {
+    let mut stage = Stage::new(4, rules(OutlierDetection::default()), 3);
+    (0..60).for_each(|_| _ = stage.request(|index| index == 2));
+    stage.look();
+    assert_eq!(stage.standing(2), Standing::Ejected);
+    (0..100).for_each(|_| stage.look());
+    let mut heir = hand_over(&stage, 4);
+    assert_eq!((heir.standing(2), heir.cluster.pool.ejected()), (Standing::Ejected, 1));
+    assert!((0..50).all(|_| heir.request(|index| index == 2)), "it is not asked");
+    (0..199).for_each(|_| heir.look());
+    assert_eq!(heir.standing(2), Standing::Ejected);
+    (0..3).for_each(|_| heir.look());
+    assert_eq!(heir.standing(2), Standing::Returning, "of 30 s, ten were over");
+    let outlier = heir.cluster.outlier.as_ref().unwrap();
+    assert_eq!(outlier.metrics.ejections[0].get(), 0, "that was counted where it happened");
+    // Its trial fails: that is the second time.
+    while heir.standing(2) == Standing::Returning {
+        heir.request(|index| index == 2);
+    }
+    heir.look();
+    assert_eq!(heir.cluster.endpoints[2].state.sentence.read(), (2, Duration::from_secs(60)));
+    let third = hand_over(&heir, 4);
+    assert_eq!(third.cluster.endpoints[2].state.faults.ejections(), 2);
+}
+
+#[test]
+fn what_a_process_learns_late_takes_the_place_of_what_it_knew() {
+    let mut stage = Stage::new(4, rules(OutlierDetection::default()), 3);
+    (0..60).for_each(|_| _ = stage.request(|index| index == 2));
+    stage.look();
+    let mut heir = hand_over(&stage, 4);
+    heir.look();
+    // Meanwhile it has returned where it is used, and another one is out.
+    stage.cluster.endpoints[2].state.reinstate();
+    stage.cluster.pool.recount(1, 0);
+    (0..60).for_each(|_| _ = stage.request(|index| index == 1));
+    stage.look();
+    heir.roster.recall(&stage.roster.remember(), |_| true, heir.begin);
+    heir.look();
+    assert_eq!((heir.standing(1), heir.standing(2)), (Standing::Ejected, Standing::In));
+    assert_eq!((heir.cluster.pool.ejected(), heir.out()), (1, 1));
+    assert_eq!(heir.cluster.endpoints[2].state.sentence.read(), (1, Duration::ZERO), "the next is longer");
+    (0..302).for_each(|_| heir.look());
+    assert_eq!(heir.standing(1), Standing::Returning);
+}
+
+#[test]
+fn a_slow_start_goes_on_in_the_next_process() {
+    let mut config = rules(OutlierDetection::default());
+    config.load_balancing = LoadBalancing { slow_start: Some(Span::secs(10)), ..Default::default() };
+    let mut stage = Stage::new(2, config, 3);
+    stage.look();
+    stage.resize(3);
+    (0..41).for_each(|_| stage.look());
+    let share = |stage: &Stage, index: usize| stage.cluster.endpoints[index].state.share();
+    assert_eq!([0, 1, 2].map(|index| share(&stage, index)), [100, 100, 40]);
+    let mut heir = hand_over(&stage, 4);
+    assert_eq!([0, 1, 2, 3].map(|index| share(&heir, index)), [100, 100, 40, 10], "the last one joins");
+    (0..31).for_each(|_| heir.look());
+    assert_eq!([0, 1, 2, 3].map(|index| share(&heir, index)), [100, 100, 70, 40]);
+    (0..70).for_each(|_| heir.look());
+    assert_eq!([0, 1, 2, 3].map(|index| share(&heir, index)), [100; 4]);
+}

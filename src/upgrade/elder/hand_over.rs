@@ -42,11 +42,7 @@ pub(super) struct HandOver<'a, E> {
 // === impl HandOver ===
 
 impl<'a, E: Estate> HandOver<'a, E> {
-    pub(super) fn new(
-        elder: &'a mut Elder<E>,
-        process: Process,
-        channel: Channel,
-    ) -> Self {
+    pub(super) fn new(elder: &'a mut Elder<E>, process: Process, channel: Channel) -> Self {
         let now = Instant::now();
         let Elder { estate, progress, patience, asks, ending, .. } = elder;
         Self {

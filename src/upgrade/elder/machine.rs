@@ -112,9 +112,7 @@ impl Machine {
                 let claims = std::mem::take(&mut self.claims);
                 self.to(State::Handed, vec![Action::Await(SERVING), Action::Hand(claims)])
             }
-            Event::Sent if self.state == State::Settling => {
-                self.to(State::Settled, vec![Action::Release])
-            }
+            Event::Sent if self.state == State::Settling => self.to(State::Settled, vec![Action::Release]),
             Event::Frozen | Event::Sent => Vec::new(),
             Event::Stop { now } => {
                 let end = if now { Action::Kill } else { Action::Terminate };

@@ -196,12 +196,8 @@ impl Scene {
     }
 }
 
-const UNDONE: [&[&str]; 4] = [
-    &["failed"],
-    &["failed"],
-    &["unshare", "thaw", "failed"],
-    &["open", "unshare", "thaw", "failed"],
-];
+const UNDONE: [&[&str]; 4] =
+    [&["failed"], &["failed"], &["unshare", "thaw", "failed"], &["open", "unshare", "thaw", "failed"]];
 
 #[tokio::test(start_paused = true)]
 async fn an_heir_that_is_late_is_killed_and_all_is_as_before() {

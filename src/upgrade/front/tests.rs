@@ -113,7 +113,10 @@ async fn an_heir_is_known_by_what_the_kernel_says() {
 #[tokio::test]
 async fn other_words_ask_for_nothing() {
     let mut scene = scene().await;
-    assert_eq!(scene.say(r#"{"serving":{}}"#).await.unwrap(), [r#"{"refused":{"why":"`serving` is no first word"}}"#]);
+    assert_eq!(
+        scene.say(r#"{"serving":{}}"#).await.unwrap(),
+        [r#"{"refused":{"why":"`serving` is no first word"}}"#]
+    );
     assert!(scene.say("GET / HTTP/1.1").await.unwrap().is_empty());
     assert!(scene.asks.try_recv().is_err());
 }

@@ -25,7 +25,10 @@ fn it_is_welcome_or_hears_why_not() {
     let met = elder(&[r#"{"welcome":{"protocol":1,"version":"0.9.0","pid":7,"new":1}}"#]).unwrap();
     assert_eq!((met.elder.pid, met.elder.version.as_str()), (7, "0.9.0"));
     for (line, why) in [
-        (r#"{"refused":{"why":"an upgrade is under way"}}"#, "the old process refuses: an upgrade is under way"),
+        (
+            r#"{"refused":{"why":"an upgrade is under way"}}"#,
+            "the old process refuses: an upgrade is under way",
+        ),
         (r#"{"welcome":{"protocol":2,"version":"9","pid":7}}"#, "the old process (9) speaks version 2 "),
         (r#"{"settled":{}}"#, "the old process sent `settled` out of turn"),
         ("HTTP/1.1 400 Bad Request", "the old process is not to be understood: it sent what is no message"),
