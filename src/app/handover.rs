@@ -144,6 +144,7 @@ impl Estate for House {
 
     fn unshare(&self) {
         self.sockets.unshare();
+        self.sockets.taken_back();
     }
 
     fn shut(&self) {
