@@ -10,6 +10,14 @@
 //! after `exec -a`. The bad side: a wrapper script that starts the binary is not run again, unless it
 //! is itself what `argv[0]` names, and then it must `exec`.
 //!
+//! # Whose child it is
+//!
+//! Ours, so that its exit status can be told; but not where a service manager listens. systemd takes
+//! over a main process that is no child of its own, and yet never counts on it: with
+//! `KillMode=mixed` a stop sends SIGTERM and, in the same moment, SIGKILL to all (seen with 252). So
+//! there a shell starts it and ends, which leaves it to whoever adopts orphans: systemd itself. The
+//! bad side: how such a process ended is not known to us, only that it did.
+//!
 //! # How it is seen
 //!
 //! By a pidfd, whoever its parent is: one that was started here, or by hand (`run --upgrade`). A
@@ -20,7 +28,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
@@ -29,11 +37,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::sync::watch;
 use tracing::warn;
+
+use crate::upgrade::notify;
 
 /// Set for a process that was started to take over; its stdin is the channel.
 pub const HEIR: &str = "TIDEGATE_HEIR";
@@ -41,6 +52,16 @@ pub const HEIR: &str = "TIDEGATE_HEIR";
 /// What this process was told and its heir must not believe: sockets that systemd opened for this
 /// one, and whom its watchdog watches.
 const OURS: [&str; 4] = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_PID"];
+
+/// Starts what it is told, with the channel as stdin, and leaves it alone. Says its number over the
+/// channel before anything else can be said there. A shell gives `/dev/null` to what it leaves
+/// behind, hence the other descriptor.
+const LEFT_ALONE: &str = r#"exec 3<&0; (/bin/sh -c 'echo "$PPID"' >&3; exec "$0" "$@" <&3 3<&-) &"#;
+
+const SHELL: &str = "/bin/sh";
+
+/// How long it may take to say that number.
+const NUMBER: Duration = Duration::from_secs(5);
 
 /// What to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,18 +113,65 @@ impl Program {
     ///
     /// What the system says.
     pub fn start(&self) -> io::Result<(Process, UnixStream)> {
+        if notify::wanted() { self.orphan() } else { self.child() }
+    }
+
+    fn child(&self) -> io::Result<(Process, UnixStream)> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(&self.path);
         if let [name, args @ ..] = self.argv.as_slice() {
             command.arg0(name).args(args);
         }
-        for key in OURS {
-            command.env_remove(key);
-        }
-        command.env(HEIR, "1").stdin(Stdio::from(OwnedFd::from(theirs)));
-        let child = command.spawn()?;
+        let child = as_heir(&mut command, theirs).spawn()?;
         Ok((Process::child(child)?, ours))
     }
+
+    fn orphan(&self) -> io::Result<(Process, UnixStream)> {
+        // The shell would say it on its stderr, and nobody would know here.
+        if !runs(&self.path) {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "it is no program that can be run"));
+        }
+        let (mut ours, theirs) = UnixStream::pair()?;
+        let mut command = Command::new(SHELL);
+        command.arg("-c").arg(LEFT_ALONE).arg(&self.path).args(self.argv.iter().skip(1));
+        let status = as_heir(&mut command, theirs).status()?;
+        drop(command);
+        if !status.success() {
+            return Err(io::Error::other(format!("{SHELL}, which is to start it: {}", how(status))));
+        }
+        let pid = number(&mut ours)?;
+        Ok((Process { ours: true, ..Process::other(pid)? }, ours))
+    }
+}
+
+/// What an heir is told by its surroundings.
+fn as_heir(command: &mut Command, channel: UnixStream) -> &mut Command {
+    for key in OURS {
+        command.env_remove(key);
+    }
+    command.env(HEIR, "1").stdin(Stdio::from(OwnedFd::from(channel)))
+}
+
+/// Reads the number that [`LEFT_ALONE`] says first, and nothing beyond.
+fn number(channel: &mut UnixStream) -> io::Result<u32> {
+    channel.set_read_timeout(Some(NUMBER))?;
+    let mut digits = String::new();
+    loop {
+        let mut byte = [0];
+        channel.read_exact(&mut byte)?;
+        match byte {
+            [b'\n'] => break,
+            [digit] if digits.len() < 10 => digits.push(digit.into()),
+            _ => return Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+    channel.set_read_timeout(None)?;
+    digits.parse().map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// Whether it is a file that may be run.
+fn runs(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
 /// The file that a shell would start by this name.
@@ -111,10 +179,7 @@ fn named(name: &OsStr, path: Option<&OsStr>, folder: &Path) -> Option<PathBuf> {
     if name.as_encoded_bytes().contains(&b'/') {
         return Some(folder.join(name));
     }
-    let runs = |path: &PathBuf| {
-        fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-    };
-    env::split_paths(path?).map(|dir| folder.join(dir).join(name)).find(runs)
+    env::split_paths(path?).map(|dir| folder.join(dir).join(name)).find(|path| runs(path))
 }
 
 fn same(path: &Path, own: &Metadata) -> bool {

@@ -65,8 +65,30 @@ async fn an_heir_has_the_channel_as_its_stdin() {
     let (mut process, stream) = shell("echo $TIDEGATE_HEIR-$0 >&0; exit 3").start().unwrap();
     assert_eq!(process.ended().await, "it exited with status 3");
     let mut said = String::new();
-    io::Read::read_to_string(&mut { stream }, &mut said).unwrap();
+    Read::read_to_string(&mut { stream }, &mut said).unwrap();
     assert_eq!(said, "1-sh\n");
+}
+
+#[tokio::test]
+async fn an_orphan_is_nobodys_child_and_has_the_channel_too() {
+    let script = "echo $TIDEGATE_HEIR $PPID >&0; read line; echo $line >&0";
+    let (mut process, stream) = shell(script).orphan().unwrap();
+    let mut lines = io::BufRead::lines(io::BufReader::new(stream.try_clone().unwrap()));
+    let said = lines.next().unwrap().unwrap();
+    let parent: u32 = said.strip_prefix("1 ").unwrap().parse().unwrap();
+    assert_ne!(parent, std::process::id());
+    io::Write::write_all(&mut &stream, b"word\n").unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "word");
+    process.ended().await;
+}
+
+#[test]
+fn an_orphan_that_is_no_program_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    fs::write(&path, "no program").unwrap();
+    let program = Program { path, argv: vec!["x".into()] };
+    assert_eq!(program.orphan().unwrap_err().to_string(), "it is no program that can be run");
 }
 
 #[tokio::test]
