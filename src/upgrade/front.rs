@@ -57,7 +57,7 @@ impl Front {
     ///
     /// What the system says, or that somebody answers there.
     pub fn bind(path: &Path, over: bool) -> io::Result<Self> {
-        let folder = path.parent().unwrap_or(Path::new("."));
+        let folder = path.parent().unwrap_or_else(|| Path::new("."));
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         if !over && StdStream::connect(path).is_ok() {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process answers there"));

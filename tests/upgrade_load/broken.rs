@@ -54,7 +54,7 @@ async fn a_broken_binary_or_config_changes_nothing() {
     let stage = Stage::start(&["upgrade_timeout: 5s"]).await;
     let crowd = stage.crowd();
     let main = stage.main();
-    let slow = &SLOW[..rounds(1, SLOW.len())];
+    let slow = &SLOW[..rounds(2, SLOW.len())];
     let mut failed = 0.0;
     for (what, script, why) in BINARIES.iter().chain(slow) {
         stage.put(&script.replace("PYTHON\n", PYTHON));

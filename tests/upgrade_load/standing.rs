@@ -50,9 +50,14 @@ routes:
         let _ = ask(&client, &url).await;
         let shown = shown(&tidegate).await;
         let is = |address: String, key: &str, value: &str| shown["web"][address][key] == value;
-        let all =
-            is(bad.addr().to_string(), "standing", "ejected") && is(dead.to_string(), "checked", "down");
-        if all { Ok(()) } else { Err(format!("{shown:#}")) }
+        // Dated, too: it is ejected at once, and counted at the next look.
+        let dated = shown["web"][bad.addr().to_string()]["ejections"] == 1;
+        let out = is(bad.addr().to_string(), "standing", "ejected");
+        if out && dated && is(dead.to_string(), "checked", "down") {
+            Ok(())
+        } else {
+            Err(format!("{shown:#}"))
+        }
     })
     .await;
     let before = shown(&tidegate).await;
@@ -75,16 +80,17 @@ routes:
             let shop = tidegate.url("/shop");
             assert_eq!(ask(&client, &shop).await, Ok((200, "drained".into())), "round {round}");
         }
-        assert_eq!(shown(&tidegate).await, before, "round {round}");
         gone(old, Duration::from_secs(15)).await;
+        assert_eq!(shown(&tidegate).await, before, "round {round}");
     }
     assert_eq!(bad.requests(), asked, "no request tried the ejected one again");
-    let split = tidegate.admin_json("/v1/splits/shop").await;
+    let split = told(&tidegate, "/v1/splits/shop").await;
     assert_eq!((&split["origin"], &split["epoch"]), (&"overlay".into(), &1.into()), "{split:#}");
     // A change of an operator goes to the one in charge, and lasts over the next.
     let undrain = format!("/v1/clusters/web/endpoints/{}/undrain", drained.addr());
-    assert_eq!(tidegate.admin_post(&undrain, &json!({})).await.unwrap().0, 200);
-    let path = tidegate.config_path();
+    let undrained = http::client().post(tidegate.admin_url(&undrain)).json(&json!({})).send().await;
+    assert_eq!(undrained.unwrap().status(), 200);
+    let (path, old) = (tidegate.config_path(), tidegate.serving_pid().unwrap());
     let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_tidegate"))
         .args(["upgrade", "-c"])
         .arg(path)
@@ -92,15 +98,23 @@ routes:
         .await
         .unwrap();
     assert!(output.status.success(), "{output:?}");
+    gone(old, Duration::from_secs(15)).await;
     let after = shown(&tidegate).await;
     assert_eq!(after["web"][drained.addr().to_string()]["state"], "available", "{after:#}");
+}
+
+/// An answer of the admin API, on a connection of its own: a kept one ends with the process that it
+/// is to, and whoever sends in that moment is cut.
+async fn told(tidegate: &TidegateProcess, path: &str) -> Value {
+    let answer = http::client().get(tidegate.admin_url(path)).send().await.unwrap();
+    serde_json::from_str(&answer.text().await.unwrap()).unwrap()
 }
 
 /// What is known of each endpoint, without what moves by itself; and the weights.
 async fn shown(tidegate: &TidegateProcess) -> Value {
     let mut all = json!({});
     for cluster in ["web", "green"] {
-        let told = tidegate.admin_json(&format!("/v1/clusters/{cluster}")).await;
+        let told = told(tidegate, &format!("/v1/clusters/{cluster}")).await;
         for endpoint in told["endpoints"].as_array().unwrap() {
             let keys = [
                 "state",
@@ -116,7 +130,7 @@ async fn shown(tidegate: &TidegateProcess) -> Value {
             all[cluster][endpoint["address"].as_str().unwrap()] = Value::Object(kept.into_iter().collect());
         }
     }
-    let split = tidegate.admin_json("/v1/splits/shop").await;
+    let split = told(tidegate, "/v1/splits/shop").await;
     let variants = split["variants"].as_array().unwrap().iter();
     all["weights"] = variants.map(|v| json!([v["name"], v["weight"]])).collect();
     all
