@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn an_ejection_that_nobody_has_dated_begins_when_it_is_taken_up() {
-        let (rules, now) = (rules(30, 300), Instant::now());
+        let (rules, now) = (rules(30, 300), start());
         let mut term = Term::resume((Standing::Ejected, 1, Duration::ZERO), &rules, now);
         let change = term.look(Standing::Ejected, &rules, now).unwrap();
         assert_eq!((change.to, change.decided(Standing::Ejected)), (Standing::Ejected, None));

@@ -159,7 +159,8 @@ mod tests {
     async fn a_door_is_stuck_when_others_wait_and_none_is_let_in() {
         let (mut judge, now) = (Judge::new(PERIOD), Instant::now());
         let stuck = [Part::Accept("a".into())];
-        let looks: [(&[(&str, usize, u64)], &[Part]); 7] = [
+        type Look<'a> = (&'a [(&'a str, usize, u64)], &'a [Part]);
+        let looks: [Look<'_>; 7] = [
             (&[("a", 3, 7), ("b", 1, 4)], &[]),
             (&[("a", 4, 7), ("b", 1, 5)], &stuck),
             (&[("a", 4, 7), ("b", 0, 5)], &stuck),

@@ -101,7 +101,7 @@ mod tests {
                 pieces.push(piece);
                 rest = more;
             }
-            prop_assert_eq!(all(&pieces, 500).unwrap(), whole.clone());
+            prop_assert_eq!(&all(&pieces, 500).unwrap(), &whole);
             let mut expected: Vec<&[u8]> = bytes.split(|b| *b == b'\n').collect();
             expected.pop();
             expected.retain(|line| !line.is_empty());
