@@ -17,7 +17,7 @@
 //! | [`backend`] | the server behind all of them |
 //! | [`load`] | `wrk` or `h2load`, and what it says |
 //! | [`process`] | a child process: pinned, accounted, ended with us |
-//! | [`report`] | the table |
+//! | [`report`], [`spread`] | the table, and its medians |
 
 mod backend;
 mod bare;
@@ -25,6 +25,7 @@ mod load;
 #[expect(dead_code, reason = "serves benches/peers too")]
 mod process;
 mod report;
+mod spread;
 mod subject;
 
 use std::error::Error;

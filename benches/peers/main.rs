@@ -24,7 +24,7 @@
 //! | [`backend`], [`bare`] | the servers behind, and the floor |
 //! | [`load`], [`idle`] | `wrk`, `h2load`, and connections that do nothing |
 //! | [`check`], [`client`] | nobody wins by failing |
-//! | [`run`], [`outcome`], [`report`] | rounds, figures, tables |
+//! | [`run`], [`outcome`], [`spread`], [`report`] | rounds, figures, tables |
 //! | [`options`], [`machine`], [`process`] | the command line, the cores, a child process |
 
 mod backend;
@@ -43,6 +43,8 @@ mod process;
 mod report;
 mod run;
 mod scenario;
+#[path = "../e2e/spread.rs"]
+mod spread;
 mod subject;
 mod template;
 
@@ -86,28 +88,30 @@ fn compare(options: &Options) -> Result<()> {
         machine::find(tool).ok_or_else(|| format!("{tool} is not here; .ci/packages peers installs it"))?;
     }
     machine::raise_open_files()?;
-    let peers = options.found()?;
+    let (peers, missing) = options.found()?;
     let folder = tempfile::tempdir()?;
     let mut outcomes = Vec::new();
     for scenario in &options.scenarios {
         eprintln!("peers: {}: {}", scenario.name(), scenario.title());
         outcomes.push(run::scenario(*scenario, &peers, options, folder.path())?);
     }
-    report::write(&options.out, &about(options, &peers), &outcomes)?;
+    report::write(&options.out, &about(options, &peers, &missing), &outcomes)?;
     let failed = outcomes.iter().flat_map(|outcome| &outcome.rows).any(|row| row.failed);
     if failed { Err("some were out; see above".into()) } else { Ok(()) }
 }
 
 /// What the figures are of.
-fn about(options: &Options, peers: &[Peer]) -> String {
+fn about(options: &Options, peers: &[Peer], missing: &[&str]) -> String {
     let version = |peer: &Peer| {
         let version = machine::version(&peer.program, peer.kind.version()?)?;
         Some(format!("{} {version}", peer.name))
     };
     let versions: Vec<_> = peers.iter().filter_map(version).collect();
+    let missing =
+        if missing.is_empty() { String::new() } else { format!(" NOT HERE: {}.", missing.join(", ")) };
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!(
-        "{}. {cores} cores, {}. {} rounds of {} s; medians (min-max); ratios within a round.",
+        "{}.{missing} {cores} cores, {}. {} rounds of {} s; medians (min-max); ratios within a round.",
         versions.join(", "),
         machine::processor().unwrap_or_else(|| "an unknown processor".into()),
         options.rounds,

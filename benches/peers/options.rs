@@ -58,32 +58,28 @@ impl Options {
         Ok(options)
     }
 
-    /// Who of them is on this machine. Tidegate comes first: the others are divided by it.
-    pub(crate) fn found(&self) -> Result<Vec<Peer>> {
-        let mut found = Vec::new();
+    /// Who of them is on this machine, and the names of those who are not. Tidegate comes first: the
+    /// others are divided by it.
+    pub(crate) fn found(&self) -> Result<(Vec<Peer>, Vec<&'static str>)> {
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
         for kind in Kind::ALL.into_iter().filter(|kind| self.wants(*kind)) {
             let program = match (kind, kind.program()) {
                 (Kind::Tidegate, _) => Some(self.tidegate.clone().unwrap_or_else(|| TIDEGATE.into())),
                 (_, Some(program)) => machine::find(program),
                 (_, None) => Some(std::env::current_exe()?),
             };
-            match program {
-                Some(program) => found.push(Peer { kind, name: kind.name().into(), program }),
-                None => eprintln!(
-                    "peers: {} IS NOT HERE and not measured; try benches/peers/install",
-                    kind.name()
-                ),
-            }
+            let Some(program) = program else {
+                eprintln!("peers: {} IS NOT HERE, and left out; see benches/peers/install", kind.name());
+                missing.push(kind.name());
+                continue;
+            };
+            found.push(Peer { kind, name: kind.name().into(), program });
             if kind == Kind::Tidegate {
-                let also = self.also.iter();
-                found.extend(also.map(|(name, program)| Peer {
-                    kind,
-                    name: name.clone(),
-                    program: program.clone(),
-                }));
+                let also = |(name, program): &(String, PathBuf)| (name.clone(), program.clone());
+                found.extend(self.also.iter().map(also).map(|(name, program)| Peer { kind, name, program }));
             }
         }
-        Ok(found)
+        Ok((found, missing))
     }
 
     /// `bare` is short for bare Pingora.

@@ -1,6 +1,7 @@
 //! What came out: figures by scenario, peer and round.
 
 use crate::scenario::Scenario;
+use crate::spread::Spread;
 
 /// What is measured of a round. The order is that of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +39,6 @@ pub(crate) struct Outcome {
     pub(crate) scenario: Scenario,
     /// Tidegate first.
     pub(crate) rows: Vec<Row>,
-}
-
-/// Median, least and most.
-#[derive(Clone, Copy)]
-pub(crate) struct Spread {
-    pub(crate) median: f64,
-    pub(crate) least: f64,
-    pub(crate) most: f64,
 }
 
 // === impl Figure ===
@@ -138,27 +131,5 @@ impl Outcome {
     /// What the others are divided by.
     pub(crate) fn tidegate(&self) -> Option<&Row> {
         self.rows.iter().find(|row| row.peer == "Tidegate")
-    }
-}
-
-// === impl Spread ===
-
-impl Spread {
-    fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
-        let mut values: Vec<_> = values.collect();
-        values.sort_by(f64::total_cmp);
-        let (least, most) = (*values.first()?, *values.last()?);
-        let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 {
-            values[middle]
-        } else {
-            f64::midpoint(values[middle - 1], values[middle])
-        };
-        Some(Self { median, least, most })
-    }
-
-    pub(crate) fn text(self, digits: usize) -> String {
-        let Self { median, least, most } = self;
-        format!("{median:.digits$} ({least:.digits$}-{most:.digits$})")
     }
 }
