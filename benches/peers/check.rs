@@ -5,7 +5,6 @@
 //! deviations wide; a proxy that deals in turn is far inside.
 
 use std::collections::HashSet;
-use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -144,8 +143,9 @@ fn full(subject: &Subject) -> Result<()> {
 fn lines(subject: &Subject) -> Result<()> {
     let wanted = (ROUTES + DEALT) as u64;
     after(subject, wanted)?;
-    let Some(log) = &subject.log else { return Ok(()) };
-    let text = fs::read_to_string(log)?;
+    let Some(mut log) = subject.read_log()? else { return Ok(()) };
+    let mut text = String::new();
+    log.read_to_string(&mut text)?;
     let mut right = 0;
     for line in text.lines() {
         let line: serde_json::Value =

@@ -63,9 +63,11 @@ impl Loader {
             .replace("$PATH", &path("%d", ask));
         fs::write(&script, filled)?;
         let mut command = self.bounded(time, "wrk");
-        command.args(["-t1", &format!("-c{connections}"), &format!("-d{}s", time.as_secs()), "-s"]);
+        // An answer that is late is not wrong: the default timeout of 2 s would make it an error.
+        command.args(["-t1", "--timeout", "20s"]);
+        command.args([&format!("-c{connections}"), &format!("-d{}s", time.as_secs()), "-s"]);
         let text = output(command.arg(script).arg(format!("http://{address}/")))?;
-        Seen::of_wrk(&text).ok_or_else(|| format!("wrk: {text}").into())
+        Seen::of_wrk(&text).ok_or_else(|| complaint("wrk", &text, &["Non-2xx", "Socket errors"]).into())
     }
 
     /// One connection with so many streams.
@@ -103,7 +105,7 @@ impl Loader {
         command.arg(format!("--log-file={}", log.display())).arg("-i").arg(self.folder.join("paths"));
         let text = output(&mut command)?;
         let seen = Seen::of_h2load(&text, &fs::read_to_string(&log)?, time);
-        seen.ok_or_else(|| format!("h2load: {text}").into())
+        seen.ok_or_else(|| complaint("h2load", &text, &["requests:", "status codes:"]).into())
     }
 
     /// A program that is ended if it does not end by itself.
@@ -112,6 +114,13 @@ impl Loader {
         command.arg((time.as_secs() + 20).to_string()).arg(program);
         command
     }
+}
+
+/// The lines of what a load says that tell what went wrong, and then all of it.
+fn complaint(program: &str, text: &str, marks: &[&str]) -> String {
+    let line = |mark: &&str| text.lines().find(|line| line.trim_start().starts_with(*mark));
+    let lines: Vec<_> = marks.iter().filter_map(line).map(str::trim).collect();
+    format!("{program}: {}\n{text}", lines.join("; "))
 }
 
 fn output(command: &mut Command) -> Result<String> {

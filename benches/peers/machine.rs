@@ -42,6 +42,11 @@ pub(crate) fn processor() -> Option<String> {
     text.lines().find_map(|line| Some(line.strip_prefix("model name")?.split_once(':')?.1.trim().to_owned()))
 }
 
+/// How many others wanted a core in the last minute.
+pub(crate) fn wanted() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
 /// As many open files as we may have; what we start has as many.
 pub(crate) fn raise_open_files() -> Result<()> {
     let limit = getrlimit(Resource::Nofile);

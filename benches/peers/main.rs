@@ -89,13 +89,14 @@ fn compare(options: &Options) -> Result<()> {
     }
     machine::raise_open_files()?;
     let (peers, missing) = options.found()?;
+    let about = about(options, &peers, &missing);
     let folder = tempfile::tempdir()?;
     let mut outcomes = Vec::new();
     for scenario in &options.scenarios {
         eprintln!("peers: {}: {}", scenario.name(), scenario.title());
         outcomes.push(run::scenario(*scenario, &peers, options, folder.path())?);
     }
-    report::write(&options.out, &about(options, &peers, &missing), &outcomes)?;
+    report::write(&options.out, &about, &outcomes)?;
     let failed = outcomes.iter().flat_map(|outcome| &outcome.rows).any(|row| row.failed);
     if failed { Err("some were out; see above".into()) } else { Ok(()) }
 }
@@ -110,8 +111,16 @@ fn about(options: &Options, peers: &[Peer], missing: &[&str]) -> String {
     let missing =
         if missing.is_empty() { String::new() } else { format!(" NOT HERE: {}.", missing.join(", ")) };
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let busy = match machine::wanted() {
+        Some(wanted) if wanted > 0.5 => {
+            format!(
+                " THE MACHINE WAS BUSY: a load of {wanted:.1} before the run, so take ratios for guesses."
+            )
+        }
+        _ => String::new(),
+    };
     format!(
-        "{}.{missing} {cores} cores, {}. {} rounds of {} s; medians (min-max); ratios within a round.",
+        "{}.{missing}{busy} {cores} cores, {}. {} rounds of {} s; medians (min-max); ratios within a round.",
         versions.join(", "),
         machine::processor().unwrap_or_else(|| "an unknown processor".into()),
         options.rounds,

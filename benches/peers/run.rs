@@ -1,4 +1,4 @@
-//! One scenario, from its start to its figures: all proxies are started and checked, then loaded one
+//! One scenario, from its start to its figures: all proxies are started, then checked and loaded one
 //! after the other, round after round, so that each meets the same hours of a shared machine.
 //!
 //! A proxy that does not do what is asked of it is out for the scenario, with a note in the table, and
@@ -113,8 +113,10 @@ impl<'a> Run<'a> {
         Ok(running.into_iter().map(|(row, _)| row).collect())
     }
 
-    /// Loads one for a while, and counts.
+    /// Checks one, loads it for a while, and counts.
     fn measure(&self, subject: &Subject) -> Result<Vec<(Figure, f64)>> {
+        subject.empty_log()?;
+        check::before(subject, self.scenario)?;
         subject.empty_log()?;
         let accepted = self.accepted()?;
         let (before, began) = (subject.process.cpu()?, Instant::now());

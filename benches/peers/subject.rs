@@ -1,8 +1,9 @@
 //! A proxy that runs, with its config made for one scenario.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,8 @@ pub(crate) struct Subject {
     pub(crate) process: Process,
     /// Its access log, if it writes one in this scenario.
     pub(crate) log: Option<PathBuf>,
+    /// Where the log begins; see [`Subject::empty_log`].
+    begins: Cell<u64>,
     folder: PathBuf,
 }
 
@@ -53,7 +56,7 @@ impl Subject {
         let process = Process::spawn(command)?;
         let logs = scenario.is_full() && !peer.kind.files().is_empty();
         let log = logs.then_some(log);
-        let subject = Self { peer: peer.clone(), address, admin, process, log, folder };
+        let subject = Self { peer: peer.clone(), address, admin, process, log, begins: Cell::new(0), folder };
         subject.process.wait_for(address).map_err(|e| format!("{e}\n{}", subject.complaints()))?;
         Ok(subject)
     }
@@ -65,19 +68,31 @@ impl Subject {
         lines[lines.len().saturating_sub(5)..].join("\n")
     }
 
-    /// Empties its log, so that a long run does not fill the disk. The file is open for appending,
-    /// so it goes on at 0.
+    /// Empties its log, so that a long run does not fill the disk.
+    ///
+    /// A file that is open for appending goes on at 0. HAProxy takes that from its standard output (it
+    /// sets the descriptor's flags anew) and goes on where it was, after a hole that takes no room.
     pub(crate) fn empty_log(&self) -> Result<()> {
-        if let Some(log) = &self.log {
-            OpenOptions::new().write(true).create(true).truncate(false).open(log)?.set_len(0)?;
+        let Some(log) = &self.log else { return Ok(()) };
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(log)?;
+        if self.peer.kind.logs_to_stdout() {
+            self.begins.set(file.metadata()?.len().max(self.begins.get()));
         }
-        Ok(())
+        Ok(file.set_len(0)?)
+    }
+
+    /// Its log, to be read from its beginning. None: it has none.
+    pub(crate) fn read_log(&self) -> Result<Option<File>> {
+        let Some(log) = &self.log else { return Ok(None) };
+        let mut file = File::open(log)?;
+        file.seek(SeekFrom::Start(self.begins.get()))?;
+        Ok(Some(file))
     }
 
     /// How many lines its log has.
     pub(crate) fn logged(&self) -> Result<u64> {
-        let Some(log) = &self.log else { return Ok(0) };
-        let (mut file, mut buffer, mut lines) = (File::open(log)?, vec![0; 1 << 20], 0);
+        let Some(mut file) = self.read_log()? else { return Ok(0) };
+        let (mut buffer, mut lines) = (vec![0; 1 << 20], 0);
         loop {
             match file.read(&mut buffer)? {
                 0 => return Ok(lines),

@@ -12,8 +12,11 @@ const HEAD: f64 = 44.0;
 
 pub(super) fn text(about: &str, outcomes: &[Outcome]) -> String {
     let mut body = String::new();
-    let mut y = 24.0;
-    body.push_str(&words(10.0, y, "about", about));
+    let mut y = 8.0;
+    for sentence in about.split_inclusive(". ") {
+        y += 16.0;
+        body.push_str(&words(10.0, y, "about", sentence.trim_end()));
+    }
     for outcome in outcomes {
         y += HEAD;
         let title = format!("{} - {}", outcome.scenario.title(), outcome.main_figure().title());
