@@ -5,7 +5,7 @@ CARGO ?= cargo
 QUICK = target/quick/tidegate
 export PATH := $(CURDIR)/target/peers/bin:$(PATH)
 
-.PHONY: help run run-consul build release deb test lint fmt doc bench bench-e2e clean
+.PHONY: help run run-consul build release deb test lint fmt doc bench bench-e2e bench-peers clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -63,6 +63,11 @@ bench: ## instruction counts and times of the pure cores
 bench-e2e: ## CPU time per request beside a bare Pingora proxy, in one run
 	@.ci/packages bench
 	$(CARGO) bench --bench e2e
+
+bench-peers: ## CPU, latency and memory beside nginx, HAProxy, Envoy, Traefik and Caddy: PEERS="--rounds 3"
+	@.ci/packages bench
+	@benches/peers/install
+	$(CARGO) bench --bench peers -- $(PEERS)
 
 clean: ## remove what was built
 	$(CARGO) clean

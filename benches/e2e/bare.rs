@@ -1,8 +1,8 @@
 //! The floor: the least code that makes Pingora proxy, and the least work for each request.
 //!
-//! Two endpoints in turn, HTTP/1.1 and h2c in clear as Tidegate's listeners, one worker thread,
-//! connections kept. No route, no metrics, no log, no timeout, no header edit. The compression
-//! module that Pingora adds by default is left out: a floor should be as low as anyone can have it.
+//! Two endpoints in turn, HTTP/1.1 and h2c in clear as Tidegate's listeners, connections kept. No
+//! route, no metrics, no log, no timeout, no header edit. The compression module that Pingora adds by
+//! default is left out: a floor should be as low as anyone can have it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ struct Bare {
 }
 
 /// Serves on the first address; the others are the endpoints.
-pub(crate) fn serve(addresses: &[SocketAddr]) -> crate::Result<()> {
+pub(crate) fn serve(addresses: &[SocketAddr], threads: usize) -> crate::Result<()> {
     let (listen, endpoints) = addresses.split_first().ok_or("an address and endpoints are needed")?;
-    let conf = ServerConf { threads: 1, upstream_keepalive_pool_size: 1024, ..ServerConf::default() };
+    let conf = ServerConf { threads, upstream_keepalive_pool_size: 1024, ..ServerConf::default() };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
     let proxy = Bare { endpoints: endpoints.to_vec(), turn: AtomicUsize::new(0) };

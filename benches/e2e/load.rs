@@ -36,7 +36,7 @@ pub(crate) struct Load {
     script: PathBuf,
     /// What `h2load` asks for.
     paths: PathBuf,
-    core: usize,
+    core: &'static str,
 }
 
 /// What `wrk` saw in one run. Latencies in microseconds.
@@ -50,7 +50,7 @@ pub(crate) struct Seen {
 // === impl Load ===
 
 impl Load {
-    pub(crate) fn new(folder: &Path, core: usize) -> Result<Self> {
+    pub(crate) fn new(folder: &Path, core: &'static str) -> Result<Self> {
         let script = folder.join("wrk.lua");
         fs::write(&script, SCRIPT.replace("ROUTES", &ROUTES.to_string()))?;
         let paths = folder.join("paths");
@@ -70,7 +70,7 @@ impl Load {
 
     fn h2load(&self, scheme: &str, address: SocketAddr, time: Duration) -> Result<Seen> {
         let output = Command::new("taskset")
-            .args(["-c", &self.core.to_string(), "h2load", "-t1", "-c4", "-m4"])
+            .args(["-c", self.core, "h2load", "-t1", "-c4", "-m4"])
             .args(["-H", ":authority: shop.example.com", "-H", "user-agent: h2load", "-H", "x-group: a"])
             .args([format!("-D{}", time.as_secs()), format!("--base-uri={scheme}://{address}")])
             .arg("-i")
@@ -84,7 +84,7 @@ impl Load {
 
     fn wrk(&self, address: SocketAddr, time: Duration) -> Result<Seen> {
         let output = Command::new("taskset")
-            .args(["-c", &self.core.to_string(), "wrk", "-t1", &format!("-c{CONNECTIONS}"), "--latency"])
+            .args(["-c", self.core, "wrk", "-t1", &format!("-c{CONNECTIONS}"), "--latency"])
             .arg(format!("-d{}s", time.as_secs()))
             .arg("-s")
             .arg(&self.script)

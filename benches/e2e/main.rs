@@ -17,13 +17,15 @@
 //! | [`backend`] | the server behind all of them |
 //! | [`load`] | `wrk` or `h2load`, and what it says |
 //! | [`process`] | a child process: pinned, accounted, ended with us |
-//! | [`report`] | the table |
+//! | [`report`], [`spread`] | the table, and its medians |
 
 mod backend;
 mod bare;
 mod load;
+#[expect(dead_code, reason = "serves benches/peers too")]
 mod process;
 mod report;
+mod spread;
 mod subject;
 
 use std::error::Error;
@@ -44,8 +46,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The core of the proxy under load, and that of everything else.
-const PROXY_CORE: usize = 0;
-const LOAD_CORE: usize = 1;
+const PROXY_CORE: &str = "0";
+const LOAD_CORE: &str = "1";
 
 /// What was asked for on the command line.
 struct Options {
@@ -68,7 +70,7 @@ struct Sample {
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let outcome = match arguments.first().map(String::as_str) {
-        Some("bare") => addresses(&arguments[1..]).and_then(|a| bare::serve(&a)),
+        Some("bare") => addresses(&arguments[1..]).and_then(|a| bare::serve(&a, 1)),
         Some("backend") => addresses(&arguments[1..]).and_then(|a| backend::serve(&a)),
         _ => Options::parse(&arguments).and_then(|options| run(&options)),
     };

@@ -1,14 +1,8 @@
 //! The table: medians with the least and the most, and ratios to the floor within each round.
 
+use crate::spread::Spread;
 use crate::subject::Subject;
 use crate::{Result, Sample};
-
-/// Median, least and most.
-struct Spread {
-    median: f64,
-    least: f64,
-    most: f64,
-}
 
 /// Prints the table. The first subject is the floor.
 pub(crate) fn print(subjects: &[Subject], samples: &[Vec<Sample>]) -> Result<()> {
@@ -39,26 +33,4 @@ pub(crate) fn print(subjects: &[Subject], samples: &[Vec<Sample>]) -> Result<()>
         floor.len()
     );
     Ok(())
-}
-
-// === impl Spread ===
-
-impl Spread {
-    fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
-        let mut values: Vec<_> = values.collect();
-        values.sort_by(f64::total_cmp);
-        let (least, most) = (*values.first()?, *values.last()?);
-        let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 {
-            values[middle]
-        } else {
-            f64::midpoint(values[middle - 1], values[middle])
-        };
-        Some(Self { median, least, most })
-    }
-
-    fn text(&self, digits: usize) -> String {
-        let Self { median, least, most } = self;
-        format!("{median:.digits$} ({least:.digits$}-{most:.digits$})")
-    }
 }
