@@ -1,6 +1,8 @@
 //! The unit: its sandbox, and what systemd makes of a reload, a crash and a stop.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::debs::{Debs, install};
 use crate::support::{Container, Network, eventually};
