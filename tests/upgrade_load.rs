@@ -12,6 +12,8 @@ mod support;
 mod baseline;
 #[path = "upgrade_load/broken.rs"]
 mod broken;
+#[path = "upgrade_load/judges.rs"]
+mod judges;
 #[path = "upgrade_load/killed.rs"]
 mod killed;
 #[path = "upgrade_load/leaving.rs"]
