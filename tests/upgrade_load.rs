@@ -3,7 +3,7 @@
 //! First the clients show without an upgrade that they are right ([`baseline`]). Then come good
 //! upgrades, broken ones, killed ones; and what an heir must know, and when its elder must be gone.
 //! `TIDEGATE_LONG=1 cargo test --test upgrade_load -- --nocapture --test-threads 1` has 100 upgrades
-//! instead of 10, and prints what they cost.
+//! instead of 20, and prints what they cost.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;
