@@ -92,7 +92,11 @@ async fn a_reload_while_it_starts_leaves_it_its_log() {
     until(SOON, "it starts", || tidegate.dir().join("pid").exists()).await;
     tidegate.write_live(&format!("{consul}{}", says("y")));
     tidegate.hup();
-    eventually(SOON, async || tidegate.admin_get("/live").await.map(drop)).await;
+    let ready = async || match tidegate.admin_get("/ready").await {
+        Ok((200, _)) => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    eventually(SOON, ready).await;
     assert_eq!(body(&tidegate).await, "y", "the first snapshot is that of the newest file");
     until(SOON, "a line on stdout", || tidegate.stdout().contains("\"route\":\"all\"")).await;
 }
