@@ -166,10 +166,11 @@ impl Estate for House {
         self.gates.open();
     }
 
-    fn main(&self, pid: u32) {
-        notify::main_pid(pid);
+    fn main(&self, pid: u32) -> Result<(), String> {
+        notify::main_pid(pid).map_err(|why| format!("systemd cannot be told who is main: {why};"))?;
         // After that systemd hears the other one only.
         self.main.send_replace(pid == std::process::id());
+        Ok(())
     }
 
     fn release(&self, claims: &[Claim]) {
