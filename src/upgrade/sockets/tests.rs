@@ -150,7 +150,7 @@ fn who_waits_outlasts_the_way_without_a_filter() {
     let sockets = one(address);
     let dup = sockets.dup(address).unwrap();
     let mut waits = TcpStream::connect(address).unwrap();
-    super::last::loopback_only(&dup).unwrap();
+    last::loopback_only(&dup).unwrap();
     assert_eq!(SockRef::from(&dup).device().unwrap().as_deref(), Some(&b"lo"[..]));
     let (mut taken, _) = dup.accept().unwrap();
     drop((dup, sockets.take(address)));
