@@ -11,6 +11,8 @@ mod agent;
 mod heir;
 #[path = "register/reload.rs"]
 mod reload;
+#[path = "register/upgrade.rs"]
+mod upgrade;
 #[path = "register/watcher.rs"]
 mod watcher;
 

@@ -10,6 +10,8 @@ mod support;
 
 #[path = "systemd/debs.rs"]
 mod debs;
+#[path = "systemd/drains.rs"]
+mod drains;
 #[path = "systemd/package.rs"]
 mod package;
 #[path = "systemd/unit.rs"]

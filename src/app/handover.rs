@@ -95,6 +95,17 @@ impl Gates {
         self.admin.shut();
     }
 
+    /// Opens both in turn. An heir's `/ready` says no until the listeners are open, and the elder, which
+    /// accepts on the same socket, says yes: so the admin API comes last. False: the process is stopping.
+    async fn open_in_turn(&self) -> bool {
+        self.proxy.open();
+        if self.proxy.reached(State::Accepting).await != State::Accepting {
+            return false;
+        }
+        self.admin.open();
+        self.admin.reached(State::Accepting).await == State::Accepting
+    }
+
     /// Waits until both accept. False: the process is stopping.
     async fn accepting(&self) -> bool {
         let reached =
@@ -155,10 +166,11 @@ impl Estate for House {
         self.gates.open();
     }
 
-    fn main(&self, pid: u32) {
-        notify::main_pid(pid);
+    fn main(&self, pid: u32) -> Result<(), String> {
+        notify::main_pid(pid).map_err(|why| format!("systemd cannot be told who is main: {why};"))?;
         // After that systemd hears the other one only.
         self.main.send_replace(pid == std::process::id());
+        Ok(())
     }
 
     fn release(&self, claims: &[Claim]) {
@@ -242,8 +254,7 @@ impl Parts {
         sockets.fill(had).map_err(|error| error.to_string())?;
         let registered = std::mem::take(&mut heritage.registered);
         inbox.inherit(heritage).await.map_err(|rejected| super::list(&rejected.problems))?;
-        gates.open();
-        if !gates.accepting().await {
+        if !gates.open_in_turn().await {
             return Err("it was told to stop".into());
         }
         Ok((taking.serving().await.map_err(text)?, registered))

@@ -146,8 +146,9 @@ impl<A: ServerApp + Send + Sync + 'static> Listening<A> {
                 match self.begin(loops, made).await {
                     Ok(begun) => {
                         term = Some(begun);
-                        self.gate.now(State::Accepting);
+                        // First, so that who waits for the gate finds it so.
                         (self.opened)();
+                        self.gate.now(State::Accepting);
                         drop(ready.take());
                     }
                     Err(why) => {

@@ -48,7 +48,11 @@ pub trait Estate: Send + Sync {
     /// Takes connections again, and keeps them.
     fn open(&self);
     /// Tells the service manager which process is main.
-    fn main(&self, pid: u32);
+    ///
+    /// # Errors
+    ///
+    /// It is there and was not told. It would take the end of this process for the end of the service.
+    fn main(&self, pid: u32) -> Result<(), String>;
     /// Another process is main, and accepts on these: lets all sockets go, and drains.
     fn release(&self, claims: &[Claim]);
     /// Counts a hand-over that failed.

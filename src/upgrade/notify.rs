@@ -77,8 +77,22 @@ pub fn status(text: &str) {
 }
 
 /// Another process is the main one from now on; this one is heard no more.
-pub fn main_pid(pid: u32) {
-    send(&[Word::MainPid(pid)]);
+///
+/// # Errors
+///
+/// Somebody listens and did not take it in time. Then this process must not end as if it had: to a
+/// service manager that would be the end of the service. (A variable that names nobody is none.)
+pub fn main_pid(pid: u32) -> io::Result<()> {
+    std::env::var_os("NOTIFY_SOCKET").map_or(Ok(()), |socket| tell_main(&socket, pid))
+}
+
+fn tell_main(socket: &OsStr, pid: u32) -> io::Result<()> {
+    match deliver(socket, &message(&[Word::MainPid(pid)])) {
+        Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 /// It is alive.
@@ -174,5 +188,18 @@ mod tests {
             assert_eq!(&bytes[..length], b"READY=1\n");
         }
         assert!(deliver(dir.path().join("nobody").as_os_str(), "READY=1\n").is_err());
+    }
+
+    #[test]
+    fn who_is_main_is_not_lost_in_silence() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        assert!(tell_main(path.as_os_str(), 1).is_ok(), "nobody listens");
+        let hangs = UnixDatagram::bind(&path).unwrap();
+        while deliver(path.as_os_str(), "WATCHDOG=1\n").is_ok() {}
+        let why = tell_main(path.as_os_str(), 1).unwrap_err();
+        assert_eq!(why.kind(), io::ErrorKind::WouldBlock);
+        drop(hangs);
+        assert!(tell_main(path.as_os_str(), 1).is_ok(), "its file is there and it is gone");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-/// Set to 1 (as `make test` does), a missing peer is a failure: a suite that skips in CI tests
+/// Set to 1 (as `.ci/run` does), a missing peer is a failure: a suite that skips in CI tests
 /// nothing.
 const REQUIRE: &str = "TIDEGATE_REQUIRE_PEERS";
 

@@ -45,7 +45,9 @@ async fn it_is_installed_serves_and_is_removed() {
     assert!(install(&container, &debs.revision(1).await).await.success());
     assert!(answer(&container).await.starts_with("Tidegate is installed."));
     container.ok(&["dpkg", "-P", "tidegate"]).await;
-    for left in ["/etc/tidegate", "/var/lib/tidegate", "/run/tidegate", "/usr/bin/tidegate"] {
+    for left in
+        ["/etc/tidegate", "/var/lib/tidegate", "/var/log/tidegate", "/run/tidegate", "/usr/bin/tidegate"]
+    {
         assert!(!container.path(left).exists(), "{left} is still there");
     }
     assert_eq!(container.run(&["systemctl", "is-failed", "tidegate"]).await.stdout.trim(), "inactive");

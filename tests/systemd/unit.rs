@@ -80,6 +80,9 @@ async fn stops(container: &Container) {
     assert_eq!(container.property("ActiveState").await, "inactive");
     assert_eq!(container.property("Result").await, "success");
     assert_eq!(container.processes().await, [] as [u32; 0]);
+    // Its sandbox forbids nothing that it does.
+    let journal = container.journal().await;
+    assert!(!journal.contains("WARN") && !journal.contains("not permitted"), "{journal}");
 }
 
 async fn serves(container: &Container, wanted: &str) {

@@ -126,7 +126,7 @@ impl<'a, E: Estate> HandOver<'a, E> {
                 self.estate.shut();
                 self.report(Step::Serving);
             }
-            Action::Main => self.estate.main(self.process.pid()),
+            Action::Main => return self.estate.main(self.process.pid()).err().map(Event::Broken),
             Action::Settle => {
                 return self.send(&Told::Settled {}).await.or(Some(Event::Sent));
             }
@@ -137,7 +137,10 @@ impl<'a, E: Estate> HandOver<'a, E> {
             Action::Refuse(why) => self.refuse(why).await,
             Action::Kill => self.process.kill().await,
             Action::Terminate => self.process.terminate(),
-            Action::OwnMain => self.estate.main(std::process::id()),
+            Action::OwnMain => {
+                // If it cannot be told, it has most likely never heard otherwise.
+                let _ = self.estate.main(std::process::id());
+            }
             Action::Open => self.estate.open(),
             Action::Thaw => {
                 self.estate.unshare();

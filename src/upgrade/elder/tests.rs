@@ -58,8 +58,9 @@ impl Estate for Fake {
         self.note("open");
     }
 
-    fn main(&self, pid: u32) {
+    fn main(&self, pid: u32) -> Result<(), String> {
         self.note(if pid == std::process::id() { "main: own" } else { "main: heir" });
+        if self.hangs.load(Relaxed) { Err("systemd hangs".into()) } else { Ok(()) }
     }
 
     fn release(&self, claims: &[Claim]) {
@@ -246,6 +247,15 @@ async fn a_disk_that_hangs_ends_it() {
     scene.channel.send(&Asked::Ready { claims: Vec::new() }).await.unwrap();
     assert_eq!(scene.undone().await, UNDONE[2]);
     assert!(begin.elapsed() >= FREEZE && begin.elapsed() < FREEZE + HELLO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_manager_that_hears_nothing_ends_it() {
+    let mut scene = Scene::new().await;
+    scene.walk(3).await;
+    scene.hangs.store(true, Relaxed);
+    assert_eq!(scene.undone().await, ["main: own", "open", "unshare", "thaw", "failed"]);
+    assert!(scene.dead());
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,12 @@
 //! say it: SYN without ACK is dropped. A client that is dropped tries again after a second, and then
 //! finds either nobody, and is refused as it should be, or the process that was started meanwhile.
 //!
-//! Only for a socket that nobody else holds: the filter is on the socket, not on the descriptor.
+//! Since Linux 6.18, if not before, a filter on TCP takes `CAP_NET_ADMIN`, which a proxy should not have.
+//! Then the socket is bound to the loopback interface, late as it is, which anybody may: what comes
+//! over another one finds nobody and is refused, and what has begun goes on. The bad side: a client on
+//! this very machine may still be reset, if it comes in the moment of the close.
+//!
+//! Only for a socket that nobody else holds: both are on the socket, not on the descriptor.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -18,12 +23,18 @@ const FLAGS: u32 = 13;
 const SYN_AND_ACK: u32 = 0x12;
 const SYN: u32 = 0x02;
 
+const LOOPBACK: &[u8] = b"lo";
+
 /// Lets the handshakes end that have begun, and no other begin.
 ///
 /// # Errors
 ///
 /// The kernel's. Nothing has changed then.
 pub fn no_more_handshakes(socket: &impl AsFd) -> io::Result<()> {
+    filter(socket).or_else(|_| loopback_only(socket))
+}
+
+fn filter(socket: &impl AsFd) -> io::Result<()> {
     // Classic BPF: load a byte, mask it, compare, and return how much of the packet is taken.
     SockRef::from(socket).attach_filter(&[
         SockFilter::new(0x30, 0, 0, FLAGS),
@@ -32,4 +43,9 @@ pub fn no_more_handshakes(socket: &impl AsFd) -> io::Result<()> {
         SockFilter::new(0x06, 0, 0, 0),
         SockFilter::new(0x06, 0, 0, u32::MAX),
     ])
+}
+
+/// Connections that wait, or whose handshake has begun, keep the interface that they came by.
+pub(super) fn loopback_only(socket: &impl AsFd) -> io::Result<()> {
+    SockRef::from(socket).bind_device(Some(LOOPBACK))
 }

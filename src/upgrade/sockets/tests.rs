@@ -143,3 +143,18 @@ fn no_handshake_begins_before_the_end_and_no_connection_is_reset() {
     waits.read_exact(&mut [0]).unwrap();
     assert_eq!(TcpStream::connect(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
 }
+
+#[test]
+fn who_waits_outlasts_the_way_without_a_filter() {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free()));
+    let sockets = one(address);
+    let dup = sockets.dup(address).unwrap();
+    let mut waits = TcpStream::connect(address).unwrap();
+    last::loopback_only(&dup).unwrap();
+    assert_eq!(SockRef::from(&dup).device().unwrap().as_deref(), Some(&b"lo"[..]));
+    let (mut taken, _) = dup.accept().unwrap();
+    drop((dup, sockets.take(address)));
+    assert_eq!(SockRef::from(&taken).device().unwrap(), None, "it came before");
+    taken.write_all(b"y").unwrap();
+    waits.read_exact(&mut [0]).unwrap();
+}
