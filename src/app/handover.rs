@@ -116,6 +116,7 @@ impl House {
             warn!(%error, "the pid file names the process before");
         }
         self.owner.take();
+        self.sockets.taken_back();
         self.metrics().handed_over(true);
         self.register.start(registered);
         self.main.send_replace(true);
@@ -219,6 +220,9 @@ impl Parts {
             Ok((word, registered)) => {
                 self.house.settle(registered);
                 let settled = word == Word::Settled;
+                if word == Word::Silent {
+                    warn!(elder = elder.pid, "the process before hangs; this one is main without its word");
+                }
                 info!(elder = elder.pid, before = elder.version, settled, "took over");
             }
             Err(why) => {
@@ -246,7 +250,12 @@ impl Parts {
         if !gates.accepting().await {
             return Err("it was told to stop".into());
         }
-        Ok((taking.serving().await.map_err(text)?, registered))
+        let mut ending = self.house.reins.ending.subscribe();
+        let stop = async move {
+            // Its sender is in `reins`.
+            let _ = ending.wait_for(|ending| *ending != Ending::No).await;
+        };
+        Ok((taking.serving(stop).await.map_err(text)?, registered))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::installed::{Installed, children, runs, upgraded};
-use super::support::{Backend, RawClient, Tidegate, require_peer, until};
+use super::support::{Backend, Load, RawClient, Tidegate, require_peer, until};
 use super::{SOON, to};
 
 #[tokio::test]
@@ -23,6 +23,23 @@ async fn a_stop_amid_a_hand_over_ends_both() {
         process.signal(signal);
         assert!(process.exited(Duration::from_secs(5)).await.success());
         until(SOON, "the heir has ended", || !runs(heirs[0])).await;
+    }
+}
+
+/// Whoever stops the new process before it is main leaves the old one as it was: it accepts on the
+/// same sockets, on which a stop must have set nothing.
+#[tokio::test]
+async fn an_heir_that_is_stopped_in_its_probation_leaves_the_old_one_serving() {
+    let backend = Backend::start("a").await;
+    for signal in ["TERM", "INT"] {
+        let process = Tidegate::new(&to(backend.addr())).server("grace_period: 20s").start().await;
+        process.signal("USR2");
+        until(SOON, "it serves", || process.stderr().contains("upgrade: it serves")).await;
+        process.signal_to(signal, children(process.pid())[0]);
+        let failed = || process.stderr().contains("this process serves on");
+        until(Duration::from_secs(5), "the upgrade failed", failed).await;
+        Load::new(process.addr("http")).run_for(Duration::from_millis(300)).await.assert_clean();
+        assert_eq!(process.serving_pid(), Some(process.pid()));
     }
 }
 

@@ -33,3 +33,9 @@ pub fn no_more_handshakes(socket: &impl AsFd) -> io::Result<()> {
         SockFilter::new(0x06, 0, 0, u32::MAX),
     ])
 }
+
+/// Undoes [`no_more_handshakes`], whoever said it.
+pub(super) fn handshakes_again(socket: &impl AsFd) {
+    // An error: there is no filter.
+    let _ = SockRef::from(socket).detach_filter();
+}
