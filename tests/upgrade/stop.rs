@@ -60,6 +60,28 @@ async fn a_main_process_that_is_stopped_waits_for_the_one_before() {
     until(SOON, "then it goes", || !runs(second)).await;
 }
 
+/// Of three, the one in the middle has nothing to do; the last waits for the first, and nobody else.
+#[tokio::test]
+async fn who_was_upgraded_and_is_empty_waits_for_nobody() {
+    let backend = Backend::start("a").await;
+    let mut process = Tidegate::new(&to(backend.addr())).server("grace_period: 30s").start().await;
+    let mut slow = RawClient::connect(process.addr("http")).await.deadline(SOON);
+    slow.send("GET /slow?ms=12000 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    until(SOON, "it is under way", || backend.in_flight() > 0).await;
+    process.signal("USR2");
+    let second = upgraded(&process, process.pid()).await;
+    process.signal_to("USR2", second);
+    let third = upgraded(&process, second).await;
+    until(SOON, "the second has ended", || !runs(second)).await;
+    assert!(runs(process.pid()) && backend.in_flight() > 0, "the first has not");
+    process.signal_to("TERM", third);
+    assert_eq!(slow.response().await.unwrap().status, 200);
+    assert!(runs(third), "it waits");
+    assert!(process.exited(SOON).await.success());
+    until(SOON, "then it goes", || !runs(third)).await;
+    assert!(!process.stderr().contains("nobody listens"), "{}", process.stderr());
+}
+
 #[tokio::test]
 async fn a_demo_is_not_upgraded() {
     let dir = tempfile::tempdir().unwrap();
