@@ -43,7 +43,12 @@
 //! came meanwhile are made up for. It says why in the log (error), in
 //! `tidegate_upgrades_total{result="failed"}`, and to `tidegate upgrade`.
 //!
-//! SIGTERM at the elder amid a hand-over goes to the heir too. A second SIGUSR2 is refused.
+//! An elder that hangs after `sockets` is waited for no longer than 20 s; then the heir goes on as main,
+//! and tells it so, should it wake. (A service manager still takes the elder for the main process,
+//! until it wakes or the watchdog has it killed, and with it the service.)
+//!
+//! SIGTERM at the elder amid a hand-over goes to the heir too. At the heir alone it ends the hand-over,
+//! and what the heir had accepted is lost: that the elder accepts again is worth more. A second SIGUSR2 is refused.
 //!
 //! # The bad sides
 //!

@@ -7,7 +7,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -127,6 +126,7 @@ impl House {
             warn!(%error, "the pid file names the process before");
         }
         self.owner.take();
+        self.sockets.taken_back();
         self.metrics().handed_over(true);
         self.register.start(registered);
         self.main.send_replace(true);
@@ -138,6 +138,7 @@ impl Estate for House {
     async fn bequeath(&self, last: bool) -> Result<Heritage, String> {
         let mut heritage = self.inbox.bequeath(last).await.map_err(|error| error.to_string())?;
         heritage.registered = self.register.registered();
+        heritage.elders = self.reins.elders.borrow().clone();
         Ok(heritage)
     }
 
@@ -228,9 +229,13 @@ impl Parts {
             Err(error) => give_up(&error.to_string()),
         };
         match self.walk(&mut taking).await {
-            Ok((word, registered)) => {
+            Ok((word, registered, elders)) => {
                 self.house.settle(registered);
+                elders.into_iter().for_each(|pid| self.house.reins.wait_for(pid));
                 let settled = word == Word::Settled;
+                if word == Word::Silent {
+                    warn!(elder = elder.pid, "the process before hangs; this one is main without its word");
+                }
                 info!(elder = elder.pid, before = elder.version, settled, "took over");
             }
             Err(why) => {
@@ -238,26 +243,32 @@ impl Parts {
                 give_up(&why);
             }
         }
-        let alive = self.house.reins.elder.clone();
-        alive.store(true, Relaxed);
+        let elders = self.house.reins.elders.clone();
+        elders.send_modify(|all| all.push(elder.pid));
         tokio::spawn(async move {
             taking.elder_ended().await;
-            alive.store(false, Relaxed);
+            elders.send_modify(|all| all.retain(|pid| *pid != elder.pid));
             info!(elder = elder.pid, "the process before has ended");
         });
     }
 
-    async fn walk(&self, taking: &mut TakingOver) -> Result<(Word, Vec<Service>), String> {
+    async fn walk(&self, taking: &mut TakingOver) -> Result<(Word, Vec<Service>, Vec<u32>), String> {
         let House { sockets, inbox, gates, .. } = &self.house;
         let text = |error: HeirError| error.to_string();
         let Handed { mut heritage, sockets: had } = taking.ready(sockets.claims()).await.map_err(text)?;
         sockets.fill(had).map_err(|error| error.to_string())?;
         let registered = std::mem::take(&mut heritage.registered);
+        let elders = std::mem::take(&mut heritage.elders);
         inbox.inherit(heritage).await.map_err(|rejected| super::list(&rejected.problems))?;
         if !gates.open_in_turn().await {
             return Err("it was told to stop".into());
         }
-        Ok((taking.serving().await.map_err(text)?, registered))
+        let mut ending = self.house.reins.ending.subscribe();
+        let stop = async move {
+            // Its sender is in `reins`.
+            let _ = ending.wait_for(|ending| *ending != Ending::No).await;
+        };
+        Ok((taking.serving(stop).await.map_err(text)?, registered, elders))
     }
 }
 

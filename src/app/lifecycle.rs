@@ -6,8 +6,9 @@
 //! without a request is not waited for beyond [`LINGER`], or [`PATIENT_LINGER`] after an upgrade.
 //!
 //! After an upgrade the process leaves alone what another one has now: pid file, upgrade socket,
-//! `state_dir`. One that was upgraded to, and is told to stop while the one before it still drains,
-//! waits for that: a service manager kills what is left when its main process ends.
+//! `state_dir`. One that was upgraded to, and is told to stop while some before it still drain,
+//! waits for them: a service manager kills what is left when its main process ends. One that was
+//! upgraded waits for nobody: it has told the one after it who there is ([`Reins::wait_for`]).
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -28,6 +29,7 @@ use crate::upgrade::elder::{Ask, Ending};
 use crate::upgrade::front::Place;
 use crate::upgrade::gate::Gate;
 use crate::upgrade::progress::{Progress, Report, Step};
+use crate::upgrade::spawn::Process;
 
 use super::pid_file::PidFile;
 use super::signals::{Ends, Signals};
@@ -64,9 +66,26 @@ pub(super) struct Reins {
     pub(super) pid_file: PidFile,
     /// The upgrade socket, once there is one.
     pub(super) place: Arc<OnceLock<Place>>,
-    /// Whether the process that we took over from still runs.
-    pub(super) elder: Arc<AtomicBool>,
+    /// The processes before this one that still run.
+    pub(super) elders: watch::Sender<Vec<u32>>,
     pub(super) progress: Progress,
+}
+
+// === impl Reins ===
+
+impl Reins {
+    /// A process before the one that we took over from, by its number: it drains until it is gone.
+    /// To be called in a runtime.
+    pub(super) fn wait_for(&self, pid: u32) {
+        // An error: it is gone.
+        let Ok(mut process) = Process::other(pid) else { return };
+        let elders = self.elders.clone();
+        elders.send_modify(|all| all.push(pid));
+        tokio::spawn(async move {
+            process.ended().await;
+            elders.send_modify(|all| all.retain(|one| *one != pid));
+        });
+    }
 }
 
 // === impl Lifecycle ===
@@ -90,7 +109,7 @@ impl Lifecycle {
                 ending: watch::Sender::new(Ending::No),
                 pid_file: PidFile(boot.server.pid_file.clone()),
                 place: Arc::default(),
-                elder: Arc::default(),
+                elders: watch::Sender::new(Vec::new()),
                 progress: Progress::new(),
             },
         }
@@ -147,7 +166,7 @@ impl Lifecycle {
             warn!(left, why, "these requests are cut");
         }
         self.reins.progress.tell(Report::left(Step::Drained, proxy.connections(), left));
-        self.last_words(upgraded);
+        self.last_words();
         info!("stopped");
         std::process::exit(0);
     }
@@ -161,7 +180,8 @@ impl Lifecycle {
         // row do not.
         let mut idle = 0;
         while waited < self.grace && !self.hurry.load(Relaxed) {
-            if idle >= 3 && !self.reins.elder.load(Relaxed) {
+            // Who was upgraded has told the one after it whom to wait for.
+            if idle >= 3 && (upgraded || self.reins.elders.borrow().is_empty()) {
                 return;
             }
             std::thread::sleep(COUNT);
@@ -178,7 +198,7 @@ impl Lifecycle {
         }
     }
 
-    fn last_words(mut self, upgraded: bool) {
+    fn last_words(mut self) {
         let _ = self.stop.send(true);
         drop(self.stopped.0);
         let mut waited = Duration::ZERO;
@@ -187,10 +207,9 @@ impl Lifecycle {
             waited += COUNT;
         }
         self.cell.load().access_log.finish(LAST_WORDS);
-        if !upgraded {
-            self.reins.pid_file.leave();
-            self.reins.place.get().into_iter().for_each(Place::leave);
-        }
+        // Another config may have other paths; what the one after us has is not ours any more.
+        self.reins.pid_file.leave();
+        self.reins.place.get().into_iter().for_each(Place::leave);
         // Whoever asked for an upgrade hears the last report, and goes.
         while waited < LAST_WORDS && self.reins.progress.heard() {
             std::thread::sleep(COUNT);

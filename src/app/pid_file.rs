@@ -8,6 +8,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::StartError;
+use crate::upgrade::front::remove_own;
 
 /// Where it is, if anywhere.
 #[derive(Clone, Debug)]
@@ -38,9 +39,7 @@ impl PidFile {
     /// Removes it, if it is this process's.
     pub(super) fn leave(&self) {
         let Some(path) = &self.0 else { return };
-        let own = fs::read_to_string(path).is_ok_and(|text| text.trim() == std::process::id().to_string());
-        if own {
-            let _ = fs::remove_file(path);
-        }
+        let own = std::process::id().to_string();
+        remove_own(path, |path| fs::read_to_string(path).is_ok_and(|text| text.trim() == own));
     }
 }

@@ -57,6 +57,9 @@ pub struct Heritage {
     /// What it has registered of itself in Consul.
     #[serde(deserialize_with = "lenient::field", skip_serializing_if = "is_default")]
     pub registered: Vec<Service>,
+    /// Processes before it that still drain: whoever is main, and is told to stop, waits for all.
+    #[serde(deserialize_with = "lenient::field", skip_serializing_if = "is_default")]
+    pub elders: Vec<u32>,
 }
 
 // === impl Heritage ===

@@ -26,7 +26,7 @@ use crate::upgrade::channel::Channel;
 use crate::upgrade::message::{Asked, MAX_ASKED, Peer, Told};
 use crate::upgrade::progress::{Progress, Report, Step};
 use crate::upgrade::sockets::Claim;
-use crate::upgrade::spawn::{Process, Program};
+use crate::upgrade::spawn::{ENDED_WELL, GONE, Process, Program};
 
 use self::hand_over::HandOver;
 use self::machine::Event;
@@ -124,7 +124,13 @@ impl<E: Estate> Elder<E> {
         let pid = heir.pid();
         let watch = async {
             let how = heir.ended().await;
-            error!(pid, how, "the process that took over ended; nobody listens");
+            // In good order it ends when it was stopped, or has handed over itself. Of a process that
+            // is no child of this one it is not known.
+            if how == ENDED_WELL || how == GONE {
+                info!(pid, how, "the process that took over has ended");
+            } else {
+                error!(pid, how, "the process that took over ended; nobody listens");
+            }
         };
         let refuse = async {
             while let Some(ask) = self.asks.recv().await {

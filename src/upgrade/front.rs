@@ -163,11 +163,29 @@ async fn upgrade(mut channel: Channel, asks: &mpsc::Sender<Ask>, progress: &Prog
 impl Place {
     /// Removes the socket, unless another process has its own there by now.
     pub fn leave(&self) {
-        let own = fs::symlink_metadata(&self.path).is_ok_and(|file| (file.dev(), file.ino()) == self.file);
-        if own {
-            let _ = fs::remove_file(&self.path);
-        }
+        remove_own(&self.path, |path| {
+            fs::symlink_metadata(path).is_ok_and(|file| (file.dev(), file.ino()) == self.file)
+        });
     }
+}
+
+/// Removes a file that is this process's. One that another process puts there in this very moment
+/// stays: it is looked at again when nobody can replace it any more.
+pub fn remove_own(path: &Path, own: impl Fn(&Path) -> bool) {
+    if !own(path) {
+        return;
+    }
+    let mut aside = path.to_path_buf().into_os_string();
+    aside.push(format!(".{}", std::process::id()));
+    let aside = PathBuf::from(aside);
+    if fs::rename(path, &aside).is_err() {
+        return;
+    }
+    if !own(&aside) {
+        // An error: there is one by now.
+        let _ = fs::hard_link(&aside, path);
+    }
+    let _ = fs::remove_file(&aside);
 }
 
 #[cfg(test)]

@@ -8,18 +8,25 @@
 //!
 //! Before it gave the sockets: we exit, as there may be nothing to serve on, and whoever restarts a
 //! service that died starts it afresh. After: we have all that it had, and go on as if it had said
-//! `settled`. The bad side: an elder that only hangs is waited for in between, without an end; we
-//! serve, but are not main.
+//! `settled`. One that only hangs is waited for as long as for any [`ANSWER`]; then we go on too, and
+//! leave word in the channel, so that it drains should it wake, whoever is main by then.
+//!
+//! # If we are told to stop
+//!
+//! Before we are main the elder serves on, and is told at once: what we would still finish is not
+//! worth that nobody accepts. Unless it is the elder that stops, and us with it: then the channel
+//! closes within a [`MOMENT`], and we drain as ever.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 
 use rustix::net::sockopt::socket_peercred;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::control::heritage::Heritage;
 use crate::upgrade::channel::{Channel, ChannelError, Detached};
@@ -30,6 +37,9 @@ use crate::upgrade::{FREEZE, HELLO};
 
 /// How long the elder may take for its part of a step: to freeze, and to say so.
 const ANSWER: Duration = Duration::from_secs(2 * FREEZE.as_secs());
+
+/// So soon an elder that stops, and has us stop, has closed the channel.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// A process that is welcome to take over.
 #[derive(Debug)]
@@ -59,6 +69,8 @@ pub enum Word {
     Settled,
     /// It is gone.
     Gone,
+    /// It hangs.
+    Silent,
 }
 
 /// Why this process cannot take over.
@@ -198,23 +210,37 @@ impl TakingOver {
         }
     }
 
-    /// Says that we serve, and waits until we are main.
+    /// Says that we serve, and waits until we are main. `stop` ends when this process is told to.
     ///
     /// # Errors
     ///
     /// The elder does not let us. It serves on.
-    pub async fn serving(&mut self) -> Result<Word, HeirError> {
+    pub async fn serving(&mut self, stop: impl Future<Output = ()>) -> Result<Word, HeirError> {
         match self.0.send(&Asked::Serving {}).await {
             Ok(()) => {}
             Err(ChannelError::Closed) => return Ok(Word::Gone),
             Err(error) => return Err(error.into()),
         }
-        match self.0.receive::<Told>().await {
-            Ok(Told::Settled {}) => Ok(Word::Settled),
-            Ok(Told::Refused { why }) => Err(HeirError::Refused(why)),
-            Ok(other) => Err(HeirError::OutOfTurn(other.name())),
-            Err(ChannelError::Closed | ChannelError::Cut) => Ok(Word::Gone),
-            Err(error) => Err(error.into()),
+        let stop = async {
+            stop.await;
+            sleep(MOMENT).await;
+        };
+        let (mut stop, mut late) = (pin!(stop), pin!(sleep(ANSWER)));
+        let mut stopped = false;
+        loop {
+            tokio::select! {
+                biased;
+                answer = self.0.receive::<Told>() => return word(answer),
+                () = &mut stop, if !stopped => {
+                    stopped = true;
+                    // It ends us, if it has not ended itself.
+                    let _ = self.0.send(&Asked::Failed { why: "it was told to stop".into() }).await;
+                }
+                () = &mut late => {
+                    let _ = self.0.send(&Asked::Main {}).await;
+                    return Ok(Word::Silent);
+                }
+            }
         }
     }
 
@@ -227,6 +253,16 @@ impl TakingOver {
     /// Tells the elder that nothing comes of it.
     pub async fn failed(mut self, why: String) {
         let _ = timeout(HELLO, self.0.send(&Asked::Failed { why })).await;
+    }
+}
+
+fn word(answer: Result<Told, ChannelError>) -> Result<Word, HeirError> {
+    match answer {
+        Ok(Told::Settled {}) => Ok(Word::Settled),
+        Ok(Told::Refused { why }) => Err(HeirError::Refused(why)),
+        Ok(other) => Err(HeirError::OutOfTurn(other.name())),
+        Err(ChannelError::Closed | ChannelError::Cut) => Ok(Word::Gone),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -38,6 +38,8 @@ pub enum Asked {
     },
     /// Its accept loops run.
     Serving {},
+    /// It heard nothing for so long that it goes on as the main process.
+    Main {},
     /// It gives up. It exits on its own.
     Failed { why: String },
     /// Start an heir of your own, and tell me how it goes. Answered by
@@ -89,6 +91,7 @@ impl Asked {
             Self::Hello(_) => "hello",
             Self::Ready { .. } => "ready",
             Self::Serving {} => "serving",
+            Self::Main {} => "main",
             Self::Failed { .. } => "failed",
             Self::Upgrade {} => "upgrade",
         }

@@ -34,6 +34,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 pub use self::claim::{BindError, Claim, Refused};
+use self::last::handshakes_again;
 pub use self::last::no_more_handshakes;
 
 /// The longest queue of connections that nobody has accepted yet, as Pingora's. The kernel takes
@@ -62,7 +63,7 @@ struct Held {
     local: SocketAddr,
     inode: Option<u64>,
     lent: bool,
-    /// It was handed on, and who got it may have it still.
+    /// Another process may accept on it too: who got it of us, or whom we have it from.
     handed: bool,
 }
 
@@ -80,7 +81,7 @@ pub struct Left {
     pub listener: TcpListener,
     /// systemd holds it too, and starts us again for who waits in its queue.
     pub lent: bool,
-    /// Another process may hold it too: it was handed on, and not [taken
+    /// Another process may hold it too: it was handed on, by us or to us, and not [taken
     /// back](Sockets::taken_back).
     pub handed: bool,
 }
@@ -138,7 +139,8 @@ impl Sockets {
                 None => bound(address, had.beside),
             };
             match socket.and_then(|socket| Held::new(address, socket, lent && found.is_some())) {
-                Ok(socket) => held.push(socket),
+                // An elder's is the elder's until it is settled who goes on.
+                Ok(socket) => held.push(Held { handed: had.beside && found.is_some(), ..socket }),
                 Err(why) => refused.push(Refused::new(claim.clone(), why)),
             }
         }
@@ -164,9 +166,13 @@ impl Sockets {
         self.held().iter_mut().filter_map(dup).collect()
     }
 
-    /// Who got them from [`all`](Self::all) is gone.
+    /// They are ours alone again: who got them from [`all`](Self::all) is gone, or who gave them
+    /// to us has let them go. Should that process have begun to close them, that is undone.
     pub fn taken_back(&self) {
-        self.held().iter_mut().for_each(|held| held.handed = false);
+        for held in self.held().iter_mut() {
+            held.handed = false;
+            handshakes_again(&held.socket);
+        }
     }
 
     /// Those of which systemd has a descriptor, to hand on with [`all`](Self::all).

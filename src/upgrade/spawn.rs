@@ -63,6 +63,12 @@ const SHELL: &str = "/bin/sh";
 /// How long it may take to say that number.
 const NUMBER: Duration = Duration::from_secs(5);
 
+/// How a process ended that was stopped in good order.
+pub const ENDED_WELL: &str = "it exited with status 0";
+
+/// How a process ended that is no child of this one.
+pub const GONE: &str = "it is gone";
+
 /// What to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
@@ -223,7 +229,7 @@ impl Process {
         let waits = move || {
             let mut ends = [PollFd::new(&waited, PollFlags::IN)];
             while poll(&mut ends, None) == Err(rustix::io::Errno::INTR) {}
-            "it is gone".to_owned()
+            GONE.to_owned()
         };
         Self::watched(pid, handle, false, waits)
     }
@@ -254,7 +260,7 @@ impl Process {
     pub async fn ended(&mut self) -> String {
         let ended = self.ended.wait_for(Option::is_some).await;
         // The thread says something before it ends.
-        ended.ok().and_then(|how| how.clone()).unwrap_or_else(|| "it is gone".into())
+        ended.ok().and_then(|how| how.clone()).unwrap_or_else(|| GONE.into())
     }
 
     /// Asks it to end.
@@ -276,6 +282,7 @@ fn handle(pid: u32) -> io::Result<Arc<OwnedFd>> {
 
 fn how(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
+        (Some(0), _) => ENDED_WELL.into(),
         (Some(code), _) => format!("it exited with status {code}"),
         (None, Some(signal)) => format!("it was killed by signal {signal}"),
         (None, None) => "it ended".into(),

@@ -82,3 +82,19 @@ async fn an_address_that_cannot_be_had() {
     assert!(TcpStream::connect(old).await.is_ok());
     assert_eq!(process.serving_pid(), Some(process.pid()));
 }
+
+/// What is at the old paths is removed by who made it.
+#[tokio::test]
+async fn another_upgrade_socket_leaves_nothing_behind() {
+    let backend = Backend::start("a").await;
+    let mut process = Tidegate::new(&to(backend.addr())).start().await;
+    let text = std::fs::read_to_string(process.config_path()).unwrap();
+    let (old, new) = (process.dir().join("upgrade.sock"), process.dir().join("other.sock"));
+    assert!(old.exists() && text.contains("upgrade.sock"), "{text}");
+    process.write_config(&text.replace("upgrade.sock", "other.sock"));
+    process.signal("USR2");
+    upgraded(&process, process.pid()).await;
+    assert!(process.exited(SOON).await.success());
+    assert!(!old.exists(), "nobody is behind it");
+    until(SOON, "the new one is there", || new.exists()).await;
+}

@@ -175,6 +175,8 @@ impl Writer {
             clusters: self.roster.remember(),
             // Whoever registers says it.
             registered: Vec::new(),
+            // And whoever hands over.
+            elders: Vec::new(),
         };
         let line = self.handover.line.clone();
         self.handover.errands.spawn(async move {

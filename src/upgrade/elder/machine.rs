@@ -141,6 +141,10 @@ impl Machine {
             (State::Handed, Asked::Serving {}) => {
                 self.to(State::Probation, vec![Action::Await(PROBATION), Action::Shut])
             }
+            // This process was stopped, or hung, and wakes.
+            (State::Probation, Asked::Main {}) => {
+                self.to(State::Settled, vec![Action::Main, Action::Release])
+            }
             (_, message) => self.fail(format!("it said `{}` {}", message.name(), self.when())),
         }
     }

@@ -38,6 +38,19 @@ fn a_stale_file_is_replaced_and_a_living_process_is_not() {
     assert!(!path.exists());
 }
 
+/// It is looked at twice; the first time it is still there.
+#[test]
+fn what_another_process_puts_there_at_the_last_moment_stays() {
+    let folder = folder();
+    let path = folder.path().join("pid");
+    fs::write(&path, "other").unwrap();
+    let looks = std::cell::Cell::new(0);
+    remove_own(&path, |_| looks.replace(looks.get() + 1) == 0);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "other");
+    remove_own(&path, |_| true);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
 #[test]
 fn what_cannot_be_had_is_an_error() {
     let folder = folder();

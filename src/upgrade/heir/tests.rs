@@ -1,3 +1,4 @@
+use std::future::pending;
 use std::io::{BufRead, BufReader, Write};
 use std::thread;
 
@@ -66,10 +67,10 @@ async fn sockets_that_are_named_and_not_there_are_missed() {
 async fn an_elder_that_dies_when_we_have_all_leaves_us_main() {
     let (mut heir, mut elder) = taking_over();
     elder.send(&Told::Settled {}).await.unwrap();
-    assert_eq!(heir.serving().await.unwrap(), Word::Settled);
+    assert_eq!(heir.serving(pending()).await.unwrap(), Word::Settled);
     let (mut heir, elder) = taking_over();
     drop(elder);
-    assert_eq!(heir.serving().await.unwrap(), Word::Gone);
+    assert_eq!(heir.serving(pending()).await.unwrap(), Word::Gone);
     heir.elder_ended().await;
     let (mut heir, elder) = taking_over();
     drop(elder);
@@ -81,4 +82,27 @@ async fn an_elder_that_hangs_is_not_waited_for_before_we_have_the_sockets() {
     let (mut heir, _elder) = taking_over();
     let error = heir.ready(&[]).await.unwrap_err().to_string();
     assert_eq!(error, "the old process said nothing for 20 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_elder_that_hangs_when_we_serve_is_waited_for_and_told_that_we_go_on() {
+    let (mut heir, mut elder) = taking_over();
+    assert_eq!(heir.serving(pending()).await.unwrap(), Word::Silent);
+    assert_eq!(elder.receive::<Asked>().await.unwrap(), Asked::Serving {});
+    assert_eq!(elder.receive::<Asked>().await.unwrap(), Asked::Main {});
+}
+
+#[tokio::test]
+async fn who_is_told_to_stop_says_so_unless_the_elder_stops_too() {
+    let (mut heir, mut elder) = taking_over();
+    let elder = tokio::spawn(async move {
+        assert_eq!(elder.receive::<Asked>().await.unwrap(), Asked::Serving {});
+        let Asked::Failed { why } = elder.receive().await.unwrap() else { panic!("it says nothing") };
+        why
+    });
+    assert_eq!(heir.serving(async {}).await.unwrap(), Word::Gone);
+    assert_eq!(elder.await.unwrap(), "it was told to stop");
+    let (mut heir, elder) = taking_over();
+    drop(elder);
+    assert_eq!(heir.serving(async {}).await.unwrap(), Word::Gone);
 }

@@ -49,3 +49,14 @@ fn filter(socket: &impl AsFd) -> io::Result<()> {
 pub(super) fn loopback_only(socket: &impl AsFd) -> io::Result<()> {
     SockRef::from(socket).bind_device(Some(LOOPBACK))
 }
+
+/// Undoes [`no_more_handshakes`], whoever said it, as far as the kernel lets us: what is bound to an
+/// interface gets loose with `CAP_NET_RAW` only. So nobody may say it of a socket that others hold.
+pub(super) fn handshakes_again(socket: &impl AsFd) {
+    let socket = SockRef::from(socket);
+    // An error: there is no filter.
+    let _ = socket.detach_filter();
+    if socket.device().is_ok_and(|device| device.as_deref() == Some(LOOPBACK)) {
+        let _ = socket.bind_device(None);
+    }
+}

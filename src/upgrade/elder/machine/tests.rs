@@ -141,3 +141,17 @@ fn a_stop_ends_the_heir_too() {
     }
     assert!(after(6).step(Event::Stop { now: false }).is_empty(), "an heir that is main is none of ours");
 }
+
+/// It was stopped (SIGSTOP), say, until the heir would wait no longer.
+#[test]
+fn an_elder_that_wakes_believes_an_heir_that_went_on() {
+    let mut machine = after(4);
+    assert_eq!(machine.state, State::Probation);
+    assert_eq!(machine.step(Event::Said(Asked::Main {})), [Action::Main, Action::Release]);
+    assert_eq!(machine.state, State::Settled);
+    for count in 0..4 {
+        let mut machine = after(count);
+        machine.step(Event::Said(Asked::Main {}));
+        assert_eq!(machine.state, State::Failed, "{count}");
+    }
+}
