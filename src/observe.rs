@@ -11,3 +11,9 @@ pub mod metrics;
 pub use self::access::AccessLog;
 pub use self::flag::Flag;
 pub use self::metrics::Metrics;
+
+/// A number of things, for people: "1 route", "2 routes".
+pub(crate) fn count<N: std::fmt::Display + PartialEq + From<u8>>(number: N, what: &str) -> String {
+    let plural = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}

@@ -17,6 +17,7 @@ use tracing::warn;
 use crate::control::Inbox;
 use crate::control::ready::Ready;
 use crate::control::reloads::Reloads;
+use crate::observe::count;
 use crate::proxy::Proxy;
 use crate::snapshot::Cell;
 use crate::snapshot::compile::Surroundings;
@@ -130,9 +131,4 @@ impl Systemd {
         let out = (out > 0).then(|| format!("{} out", count(out, "endpoint")));
         [refused, Some(serving), out, awaited].into_iter().flatten().collect::<Vec<_>>().join("; ")
     }
-}
-
-/// `1 route`, `2 routes`.
-fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::config::load::{self, Attempt};
 use crate::config::{Config, Problem};
+use crate::observe::count;
 
 /// How the result is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -142,9 +143,4 @@ fn excerpt(lines: &[&str], problem: &Problem) -> Option<String> {
     let number = at.line.to_string();
     let gutter = " ".repeat(number.len());
     Some(format!("  {number} | {shown}\n  {gutter} | {margin}^\n"))
-}
-
-/// "1 route", "2 routes".
-fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

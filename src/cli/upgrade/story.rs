@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::trouble::Trouble;
 use super::wire::Progress;
+use crate::observe::count;
 
 /// A hand-over as far as it was told.
 #[derive(Debug, Default)]
@@ -226,7 +227,6 @@ impl Who {
 }
 
 fn left(connections: Option<u64>, requests: Option<u64>) -> String {
-    let count = |n: u64, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
     let both = [connections.map(|n| count(n, "connection")), requests.map(|n| count(n, "request"))];
     both.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
