@@ -40,34 +40,75 @@ pub(crate) fn port(request: &RequestHeader) -> Option<u16> {
 /// Takes port and trailing dot off and lowers the case; allocates only where there is an upper-case
 /// letter.
 pub(crate) fn normal(text: &str) -> Option<Cow<'_, str>> {
-    let (name, port) = if text.starts_with('[') {
-        let end = text.find(']')? + 1;
-        let address = text[1..end - 1].parse::<std::net::Ipv6Addr>();
-        address.ok()?;
-        (&text[..end], &text[end..])
-    } else {
-        let end = text.find(':').unwrap_or(text.len());
-        (&text[..end], &text[end..])
-    };
-    let port_fits = match port.strip_prefix(':') {
-        Some(digits) => {
-            digits.is_empty() || (digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok())
+    if text.starts_with('[') {
+        return literal(text).map(Cow::Borrowed);
+    }
+    // One pass, since every request comes here twice.
+    let (mut end, mut upper) = (text.len(), false);
+    for (at, byte) in text.bytes().enumerate() {
+        match CLASSES[usize::from(byte)] {
+            Class::Lower => {}
+            Class::Upper => upper = true,
+            Class::Colon => {
+                end = at;
+                break;
+            }
+            Class::None => return None,
         }
-        None => port.is_empty(),
-    };
-    let literal = name.starts_with('[');
-    let name = if literal { name } else { name.strip_suffix('.').unwrap_or(name) };
-    // A literal was parsed above; names keep to what DNS and Consul use.
-    let known = literal || name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
-    if !port_fits || !known || name.is_empty() || name.len() > 255 {
+    }
+    let (name, port) = (&text[..end], &text[end..]);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if !is_port(port) || name.is_empty() || name.len() > LONGEST {
         return None;
     }
-    Some(if name.bytes().any(|b| b.is_ascii_uppercase()) {
-        Cow::Owned(name.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(name)
-    })
+    Some(if upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
 }
+
+/// An IPv6 address in brackets, without the port behind it.
+fn literal(text: &str) -> Option<&str> {
+    let end = text.find(']')? + 1;
+    text[1..end - 1].parse::<std::net::Ipv6Addr>().ok()?;
+    (is_port(&text[end..]) && end <= LONGEST).then_some(&text[..end])
+}
+
+/// Whether what stands behind a name is nothing, or a colon with a port or none.
+fn is_port(text: &str) -> bool {
+    match text.strip_prefix(':') {
+        None => text.is_empty(),
+        Some("") => true,
+        Some(digits) => digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok(),
+    }
+}
+
+/// How long a name may be, as in DNS.
+const LONGEST: usize = 255;
+
+/// What a byte is in the name of a host.
+#[derive(Clone, Copy)]
+enum Class {
+    /// Stands for itself. Names keep to what DNS and Consul use.
+    Lower,
+    Upper,
+    /// The port follows.
+    Colon,
+    /// Stands in no name.
+    None,
+}
+
+static CLASSES: [Class; 256] = {
+    let mut classes = [Class::None; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        classes[byte] = match byte as u8 {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => Class::Lower,
+            b'A'..=b'Z' => Class::Upper,
+            b':' => Class::Colon,
+            _ => Class::None,
+        };
+        byte += 1;
+    }
+    classes
+};
 
 #[cfg(test)]
 mod tests {

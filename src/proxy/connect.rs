@@ -20,7 +20,7 @@ use crate::config::live::Protocol;
 use crate::endpoint::{self, Lease};
 use crate::observe::Flag;
 use crate::proxy::ctx::{RequestCtx, now};
-use crate::proxy::{http2, outcome, retry, tunnel, variant};
+use crate::proxy::{hop, http2, outcome, retry, tap, tunnel, variant};
 use crate::proxy_protocol::Header;
 use crate::retry::Failure;
 use crate::snapshot::Snapshot;
@@ -64,10 +64,15 @@ pub(crate) async fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<
     if let Some(forward) = ctx.forward() {
         let callers = ctx.call.as_ref().and_then(|call| call.left(now));
         limit(&mut peer.options, session, forward, (left, callers));
+        if is_watched(session, forward, (left, callers)) {
+            peer.options.read_timeout = None;
+            tap::cut_at(session, ctx.deadline);
+        }
         if cluster.transport.by_host() {
             name(&mut peer, &cluster.transport, forward, &ctx.host);
         }
     }
+    hop::spare(session.req_header(), &mut peer.options);
     http2::narrow(&mut peer);
     if let Some(version) = cluster.config.proxy_protocol {
         announce::client(&mut peer, version, &announced(ctx), fastrand::u64(..));
@@ -298,18 +303,42 @@ fn limit(
     }
 }
 
+/// Whether the request's deadline is kept by the tap alone. Pingora would set a timer for each of the
+/// two or three reads that an answer takes, and the tap has one for the life of a connection.
+///
+/// It is so where nothing else ends a try: no body that a client might be late with, no time for a
+/// try, no deadline of a caller, no tunnel, no stream that may stand still for less than the time left.
+fn is_watched(
+    session: &Session,
+    forward: &Forward,
+    (left, callers): (Option<Duration>, Option<Duration>),
+) -> bool {
+    let Some(http1) = session.as_http1() else { return false };
+    let first = |left| forward.idle_timeout.is_none_or(|idle| left <= idle);
+    left.is_some_and(first)
+        && callers.is_none()
+        && forward.retry.per_try.is_none()
+        && body_length(session) == Some(0)
+        && !http1.is_upgrade_req()
+}
+
 /// Whether there is no body, or one of a known length up to [`PROMPT_BODY`].
 fn is_prompt(session: &Session) -> bool {
+    body_length(session).is_some_and(|length| length <= PROMPT_BODY)
+}
+
+/// How long the body is, as far as its header says.
+fn body_length(session: &Session) -> Option<u64> {
     let request = session.req_header();
-    if request.headers.contains_key(http::header::TRANSFER_ENCODING) {
-        return false;
+    if let Some(length) = request.headers.get(http::header::CONTENT_LENGTH) {
+        let chunked = request.headers.contains_key(http::header::TRANSFER_ENCODING);
+        return length.to_str().ok().and_then(|length| length.parse().ok()).filter(|_| !chunked);
     }
-    match request.headers.get(http::header::CONTENT_LENGTH) {
-        Some(length) => {
-            let length = length.to_str().ok().and_then(|length| length.parse::<u64>().ok());
-            length.is_some_and(|length| length <= PROMPT_BODY)
-        }
-        // HTTP/2 may send a body without saying how long it is; HTTP/1.1 without a length has none.
-        None => request.version != http::Version::HTTP_2 || request.method.is_safe(),
-    }
+    // HTTP/2 may send a body without saying how long it is; HTTP/1.1 without a length has none.
+    let none = if request.version == http::Version::HTTP_2 {
+        request.method.is_safe()
+    } else {
+        !request.headers.contains_key(http::header::TRANSFER_ENCODING)
+    };
+    none.then_some(0)
 }

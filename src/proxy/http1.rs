@@ -24,6 +24,7 @@ pub(in crate::proxy) mod octet;
 pub(crate) mod refusal;
 pub(in crate::proxy) mod refuse;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use pingora::apps::HttpServerApp;
@@ -62,16 +63,18 @@ pub(in crate::proxy) struct Server<'a> {
 
 impl Server<'_> {
     /// Serves a connection, request by request.
-    pub(in crate::proxy) async fn serve(mut self, stream: Stream, link: Arc<Link>) {
+    pub(in crate::proxy) async fn serve(self, stream: Stream, link: Arc<Link>) {
         let listener = &self.proxy.listeners[link.listener];
         let mut conn = Box::new(Conn::new(stream, rules(listener)));
         let note = conn.share();
+        // One wait for all requests: to begin it costs more than to look at it.
+        let mut closing = pin!(closed(self.closing.clone()));
         loop {
             let next = tokio::select! {
                 // What is there already is served, also while the process ends.
                 biased;
                 next = conn.next() => next,
-                _ = self.closing.wait_for(|closing| *closing) => return,
+                () = &mut closing => return,
             };
             match next {
                 Next::Request => {}
@@ -138,6 +141,12 @@ impl Server<'_> {
             _ => {}
         }
     }
+}
+
+/// Waits until idle connections are to close.
+async fn closed(mut closing: watch::Receiver<bool>) {
+    // An error: the listener is gone, which is the same.
+    let _ = closing.wait_for(|closing| *closing).await;
 }
 
 /// What a listener asks, of its config.

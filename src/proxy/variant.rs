@@ -196,7 +196,7 @@ pub(super) fn tell(response: &mut ResponseHeader, ctx: &mut RequestCtx) {
         // An endpoint's own word for it is not the split's. Neither can fail: both values are headers.
         match told {
             Some(variant) => drop(response.insert_header(VARIANT.as_str(), variant)),
-            None => drop(response.remove_header(VARIANT.as_str())),
+            None => drop(response.remove_header(&VARIANT)),
         }
     }
     if let Some(cookie) = ctx.minted.take() {

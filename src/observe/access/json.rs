@@ -24,14 +24,29 @@ pub fn text(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
-/// Whether nothing needs a second look, as in nearly every text. No early exit: so it compiles to
-/// vector code.
+/// Whether nothing needs a second look, as in nearly every text. A table, since most texts are short:
+/// code for sixteen bytes at once spends its time on what is left over.
 fn plain(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |so_far, b| so_far & (*b >= 0x20) & (*b < 0x7f) & (*b != b'"') & (*b != b'\\'))
+    bytes.iter().fold(true, |so_far, b| so_far & PLAIN[usize::from(*b)])
 }
+
+/// What stands for itself.
+static PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0x20;
+    while byte < 0x7f {
+        plain[byte] = byte != b'"' as usize && byte != b'\\' as usize;
+        byte += 1;
+    }
+    plain
+};
 
 /// A whole number.
 pub fn number(out: &mut Vec<u8>, mut n: u64) {
+    // Most are counts of nothing or one.
+    if n < 10 {
+        return out.push(b'0' + n as u8);
+    }
     let mut digits = [0; 20];
     let mut at = digits.len();
     loop {
@@ -50,17 +65,22 @@ pub fn thousandths(out: &mut Vec<u8>, value: f64) {
     let n = (value * 1000.0).round() as u64;
     number(out, n / 1000);
     out.push(b'.');
-    padded(out, n % 1000, 3);
+    padded::<3>(out, n % 1000);
 }
 
-/// Exactly `width` digits (at most 20), with zeros before.
-pub fn padded(out: &mut Vec<u8>, mut n: u64, width: usize) {
-    let mut digits = [b'0'; 20];
-    for digit in digits[..width].iter_mut().rev() {
+/// Exactly `WIDTH` digits, with zeros before.
+pub fn padded<const WIDTH: usize>(out: &mut Vec<u8>, n: u64) {
+    let mut text = [0; WIDTH];
+    digits(&mut text, n);
+    out.extend_from_slice(&text);
+}
+
+/// Fills a place with the last digits of a number, and zeros before.
+pub fn digits(place: &mut [u8], mut n: u64) {
+    for digit in place.iter_mut().rev() {
         *digit = b'0' + (n % 10) as u8;
         n /= 10;
     }
-    out.extend_from_slice(&digits[..width]);
 }
 
 /// An address as a string, or null.
@@ -89,17 +109,23 @@ pub fn socket(out: &mut Vec<u8>, address: Option<SocketAddr>) {
 
 /// IPv4 by hand: the formatting machinery takes longer than all the rest of a line.
 fn bare_ip(out: &mut Vec<u8>, address: IpAddr) {
-    match address {
-        IpAddr::V4(address) => {
-            for (i, octet) in address.octets().into_iter().enumerate() {
-                if i > 0 {
-                    out.push(b'.');
-                }
-                number(out, octet.into());
+    let IpAddr::V4(address) = address else {
+        // Writing to a `Vec` cannot fail.
+        return drop(write!(out, "{address}"));
+    };
+    let (mut text, mut length) = ([0; 16], 0);
+    for octet in address.octets() {
+        for (worth, digit) in [(100, octet / 100), (10, octet / 10 % 10), (1, octet % 10)] {
+            // No zeros before, but for the last digit.
+            if octet >= worth || worth == 1 {
+                text[length] = b'0' + digit;
+                length += 1;
             }
         }
-        IpAddr::V6(address) => drop(write!(out, "{address}")),
+        text[length] = b'.';
+        length += 1;
     }
+    out.extend_from_slice(&text[..length - 1]);
 }
 
 /// `bytes` are valid UTF-8. Runs that need nothing are copied in one go.

@@ -116,8 +116,12 @@ fn hops(
 
 /// Takes out what a client may not say. Nothing is allocated where there is nothing.
 fn disarm(request: &mut RequestHeader, forward: &Forward, forwarding: &Forwarding, believed: bool) {
+    let edits = !forward.request_headers.is_empty();
     let goes = |name: &&HeaderName| {
         let name = name.as_str();
+        if names::is_harmless(name, edits) {
+            return false;
+        }
         match names::fate(name) {
             Fate::Never => true,
             Fate::Trusted if name == FORWARDED => !(believed && forwarding.forwarded),
