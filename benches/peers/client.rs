@@ -49,13 +49,25 @@ impl Client {
             request.push_str(&format!("Content-Length: {}\r\n", body.len()));
         }
         request.push_str("\r\n");
-        let stream = self.stream.get_mut();
-        stream.write_all(request.as_bytes())?;
-        stream.write_all(body)?;
+        self.send(request.as_bytes())?;
+        self.send(body)?;
         self.answer()
     }
 
-    fn answer(&mut self) -> Result<Answer> {
+    /// Sends bytes as they are.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.stream.get_mut().write_all(bytes)?)
+    }
+
+    /// Waits for so many bytes after an answer.
+    pub(crate) fn take(&mut self, length: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Waits for the whole answer to what was sent.
+    pub(crate) fn answer(&mut self) -> Result<Answer> {
         let line = self.line()?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.ok_or_else(|| format!("not an answer: {line:?}"))?;
@@ -69,8 +81,7 @@ impl Client {
             self.chunks(&mut answer.body)?;
         } else {
             let length = answer.header("content-length").unwrap_or("0").parse()?;
-            answer.body.resize(length, 0);
-            self.stream.read_exact(&mut answer.body)?;
+            answer.body = self.take(length)?;
         }
         Ok(answer)
     }
