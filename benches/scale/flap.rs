@@ -2,8 +2,8 @@
 //! left Consul or is critical there still answers, as one does that is being drained. So each failed
 //! request would be ours.
 //!
-//! Two phases. First each instance of three services leaves and comes back in turn, ten changes a
-//! second a service; then each becomes critical and passes again, the same way. One is out at a time, so
+//! Two phases. First each instance of three services leaves and comes back in turn, some ten changes
+//! a second a service; then each becomes critical and passes again, the same way. One is out at a time, so
 //! there are always nine.
 
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use crate::{INSTANCES, Result, World, config};
 
 const SERVICES: usize = 3;
 const RATE: f64 = 1000.0;
-/// Between two changes of a service.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Between two changes of a service, in milliseconds: never in step with how often one is asked for.
+const PAUSE: std::ops::Range<u64> = 60..140;
 
 pub(crate) fn measure(world: &World, figures: &mut Figures) -> Result<()> {
     let consul = world.consul(SERVICES)?;
@@ -94,7 +94,7 @@ fn flap(registry: &Registry, stop: &AtomicBool, port: u16, leaves: bool) -> u32 
                 });
                 changes += 1;
             }
-            thread::sleep(PAUSE);
+            thread::sleep(Duration::from_millis(fastrand::u64(PAUSE)));
         }
         if stop.load(Relaxed) {
             return changes;

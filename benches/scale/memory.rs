@@ -43,7 +43,7 @@ pub(crate) fn measure(world: &World, figures: &mut Figures) -> Result<()> {
     let each = (many - few) / services as f64 / 1e3;
     figures.tell("memory", "a Consul service with its route and 10 endpoints", each, "KB");
     for spoken in [Spoken::Http1, Spoken::H2c, Spoken::Tls] {
-        for count in [1000, 8000] {
+        for count in [1000, 10_000] {
             connections(world, figures, spoken, count)?;
         }
     }

@@ -37,6 +37,11 @@ const HEAVY: u32 = 1000;
 /// The most services that may have a watcher of their own in clear.
 const WATCHERS: usize = 100;
 
+/// The last part of the address of the first new instance of a service, which is none of the ten of the
+/// beginning; and after how many an address comes again.
+const FIRST: usize = 21;
+const ROUNDS: usize = 200;
+
 /// After this a change counts as lost.
 const LOST: Duration = Duration::from_secs(20);
 
@@ -163,8 +168,7 @@ impl Run {
 
 /// The oldest instance leaves, a new one comes.
 fn deploy(registry: &Registry, service: usize, round: usize, port: u16) -> SocketAddr {
-    // Not one of the ten of the beginning, nor one that was in the set a moment ago.
-    let newest = config::endpoint(service, 20 + round % 200, port);
+    let newest = config::endpoint(service, FIRST - 1 + round % ROUNDS, port);
     registry.change(&config::service(service), true, |set: &mut Set| {
         let heavy = set.iter().find(|(_, instance)| instance.weight == HEAVY);
         if let Some(oldest) = heavy.or_else(|| set.iter().next()).map(|(address, _)| *address) {
@@ -178,22 +182,33 @@ fn deploy(registry: &Registry, service: usize, round: usize, port: u16) -> Socke
 /// Asks until that endpoint answers. None: it never did.
 async fn probed(address: SocketAddr, service: usize, newest: SocketAddr, since: Instant) -> Option<Duration> {
     let request = get(&format!("{}.example.com", config::service(service)), "/");
-    let (mark, mut buffer) = (format!("\r\n\r\n{newest} "), [0; 4096]);
+    let (octet, mut buffer) = (last(newest), [0; 4096]);
     let mut stream = TcpStream::connect(address).await.ok()?;
     stream.set_nodelay(true).ok()?;
     while since.elapsed() < LOST {
         stream.write_all(&request).await.ok()?;
         let mut filled = 0;
-        while memchr::memmem::find(&buffer[..filled], b"\n\n").is_none()
-            && !buffer[..filled].ends_with(b" \n")
-        {
-            let read = stream.read(&mut buffer[filled..]).await.ok().filter(|read| *read > 0)?;
-            filled += read;
-        }
-        if memchr::memmem::find(&buffer[..filled], mark.as_bytes()).is_some() {
+        let who = loop {
+            filled += stream.read(&mut buffer[filled..]).await.ok().filter(|read| *read > 0)?;
+            let Some(head) = memchr::memmem::find(&buffer[..filled], b"\r\n\r\n") else { continue };
+            let body = &buffer[head + 4..filled];
+            if body.ends_with(b"\n") {
+                break String::from_utf8_lossy(body).trim().parse().ok().map(last);
+            }
+        };
+        // A service may have changed again before this change was seen; that counts as seen.
+        if who.is_some_and(|who| who >= FIRST && (who + ROUNDS - octet) % ROUNDS < ROUNDS / 2) {
             return Some(since.elapsed());
         }
         tokio::time::sleep((since.elapsed() / 20).max(Duration::from_millis(2))).await;
     }
     None
+}
+
+/// The last part of an address, which is one more than the number of the instance.
+fn last(address: SocketAddr) -> usize {
+    match address {
+        SocketAddr::V4(address) => usize::from(address.ip().octets()[3]),
+        SocketAddr::V6(_) => 0,
+    }
 }

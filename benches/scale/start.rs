@@ -13,13 +13,16 @@ pub(crate) fn measure(world: &World, figures: &mut Figures) -> Result<()> {
     for services in [1, world.options.services] {
         let consul = world.consul(services)?;
         let live = config::from_consul(services, consul.address, "");
-        let mut times = Vec::new();
+        let (mut times, mut spent) = (Vec::new(), Vec::new());
         for _ in 0..TIMES {
             let tidegate = world.tidegate(How::default(), &live)?;
             times.push(tidegate.started.as_secs_f64() * 1e3);
+            spent.push(tidegate.process.cpu()?.total.as_secs_f64() * 1e3);
         }
         let spread = Spread::of(times.into_iter()).ok_or("never started")?;
         figures.tell("start", format!("to ready with {services} services"), spread.median, "ms");
+        let spread = Spread::of(spent.into_iter()).ok_or("never started")?;
+        figures.tell("start", "  its CPU", spread.median, "ms");
     }
     Ok(())
 }
