@@ -6,6 +6,8 @@
 //! one answers. Every fifth change is probed, so that the probes are no load. CPU time is taken before,
 //! without probes.
 //!
+//! Then the same with a change every two seconds, all of them probed.
+//!
 //! Those services that have a blocking query each (`max_watchers`) and those that are swept are told
 //! apart: the second share two queries, and that is the price for few connections.
 
@@ -28,7 +30,7 @@ use crate::tidegate::{How, Tidegate};
 use crate::{Result, World, config};
 
 /// Changes a second, and every how many one is probed.
-const RATE: u32 = 100;
+const RATE: f64 = 100.0;
 const PROBED: usize = 5;
 
 /// The weight of the newest instance.
@@ -60,7 +62,7 @@ pub(crate) fn measure(world: &World, figures: &mut Figures) -> Result<()> {
         consul.registry.asked.load(Relaxed),
         Instant::now(),
     );
-    runtime.block_on(run.change(world.options.time, 0, false));
+    runtime.block_on(run.change(RATE, world.options.time, 0, None));
     let time = began.elapsed().as_secs_f64();
     let busy = tidegate.process.cpu()?.since(cpu).total.as_secs_f64() / time * 100.0;
     figures.tell(
@@ -73,16 +75,20 @@ pub(crate) fn measure(world: &World, figures: &mut Figures) -> Result<()> {
     figures.tell("propagation", "  snapshots", snapshots, "a second");
     let asked = (consul.registry.asked.load(Relaxed) - asked) as f64 / time;
     figures.tell("propagation", "  questions to Consul", asked, "a second");
-    let changes = world.options.time.as_secs() as usize * RATE as usize;
-    let times = runtime.block_on(run.change(world.options.time, changes, true));
-    let (watched, swept): (Vec<_>, Vec<_>) = times.into_iter().partition(|(service, _)| *service < WATCHERS);
-    tell(figures, "watched by a query", watched, Some(250.0));
-    tell(figures, "swept", swept, None);
+    let from = (world.options.time.as_secs_f64() * RATE) as usize + 1;
+    let busy = runtime.block_on(run.change(RATE, world.options.time, from, Some(PROBED)));
+    thread::sleep(Duration::from_secs(3));
+    let quiet = runtime.block_on(run.change(0.5, world.options.time, 2 * from, Some(1)));
+    for (how, probes) in [("100 changes/s", busy), ("a change each 2 s", quiet)] {
+        let (watched, swept) = probes.into_iter().partition(|(service, _)| *service < WATCHERS);
+        tell(figures, &format!("{how}, watched"), watched, Some(250.0));
+        tell(figures, &format!("{how}, swept"), swept, None);
+    }
     nothing_lost(figures, &consul, &tidegate)
 }
 
 /// Median, p99 and most of some probes.
-fn tell(figures: &mut Figures, what: &str, probes: Vec<(usize, Option<Duration>)>, most: Option<f64>) {
+fn tell(figures: &mut Figures, what: &str, probes: Vec<Probe>, most: Option<f64>) {
     let lost = probes.iter().filter(|(_, time)| time.is_none()).count();
     let mut times: Vec<_> =
         probes.iter().filter_map(|(_, time)| Some(time.as_ref()?.as_secs_f64() * 1e3)).collect();
@@ -92,7 +98,7 @@ fn tell(figures: &mut Figures, what: &str, probes: Vec<(usize, Option<Duration>)
     let shares = [("median", 0.5, None), ("p99", 0.99, most), ("most", 1.0, None)];
     for (name, share, most) in shares {
         let Some(time) = at(share) else { continue };
-        let name = format!("change to served, {what} ({} probes), {name}", probes.len());
+        let name = format!("to served, {what} ({}), {name}", probes.len());
         match most {
             Some(most) => figures.hold("propagation", name, *time, "ms", most),
             None => figures.tell("propagation", name, *time, "ms"),
@@ -132,6 +138,9 @@ fn nothing_lost(figures: &mut Figures, consul: &Consul, tidegate: &Tidegate) -> 
     Ok(())
 }
 
+/// A service and how long its change took. None: it was never seen.
+type Probe = (usize, Option<Duration>);
+
 /// What the changes and the probes need.
 struct Run {
     registry: Arc<Registry>,
@@ -145,8 +154,8 @@ struct Run {
 impl Run {
     /// Changes services in turn for that time, in the order of a shuffled deck; `from` is the number of
     /// the first change.
-    async fn change(&self, time: Duration, from: usize, probe: bool) -> Vec<(usize, Option<Duration>)> {
-        let mut ticks = interval(Duration::from_secs(1) / RATE);
+    async fn change(&self, rate: f64, time: Duration, from: usize, probe: Option<usize>) -> Vec<Probe> {
+        let mut ticks = interval(Duration::from_secs_f64(1.0 / rate));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let mut probes = JoinSet::new();
         let began = Instant::now();
@@ -156,7 +165,7 @@ impl Run {
             // A step that shares no divisor with the count meets all of them, spread.
             let service = turn * 7 % self.services;
             let newest = deploy(&self.registry, service, turn / self.services, self.port);
-            if probe && turn.is_multiple_of(PROBED) {
+            if probe.is_some_and(|every| turn.is_multiple_of(every)) {
                 let (address, at) = (self.address, Instant::now());
                 probes.spawn(async move { (service, probed(address, service, newest, at).await) });
             }
