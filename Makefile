@@ -5,7 +5,7 @@ CARGO ?= cargo
 QUICK = target/quick/tidegate
 export PATH := $(CURDIR)/target/peers/bin:$(PATH)
 
-.PHONY: help run run-consul build release deb test lint fmt doc bench bench-e2e bench-peers clean
+.PHONY: help run run-consul build release deb test lint fmt doc bench bench-e2e bench-peers bench-scale soak clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -68,6 +68,14 @@ bench-peers: ## CPU, latency and memory beside nginx, HAProxy, Envoy, Traefik an
 	@.ci/packages bench
 	@benches/peers/install
 	$(CARGO) bench --bench peers -- $(PEERS)
+
+bench-scale: ## much of everything: 10,000 routes, 1,000 Consul services, all endpoints flapping: SCALE="--only idle"
+	@.ci/packages bench
+	$(CARGO) bench --bench scale -- $(SCALE)
+
+soak: ## half an hour at 70 % load with endpoints that come and go: SOAK=30m
+	@.ci/packages bench
+	$(CARGO) bench --bench scale -- --soak $(or $(SOAK),30m)
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -112,7 +112,7 @@ impl Process {
     }
 
     /// The child and all below it, parents first.
-    fn family(&self) -> Result<Vec<u32>> {
+    pub(crate) fn family(&self) -> Result<Vec<u32>> {
         let mut parents = Vec::new();
         for entry in fs::read_dir("/proc")? {
             let name = entry?.file_name();

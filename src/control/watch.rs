@@ -5,11 +5,13 @@
 //! (truncate, write, write) is one reload, [`QUIET`] after the last of them, so that a half-written
 //! file is rarely read; if it is, it is refused and the next event brings the whole one.
 
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::event::ModifyKind;
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::{debug, warn};
@@ -87,10 +89,14 @@ async fn settled(file: &Path) -> Stamp {
 /// Hears of anything in the folders that could change the file: its own, and where it is a link
 /// that of its target. Whether the file did change is seen by its [`Stamp`], which follows links;
 /// names in the events do not tell, since a link somewhere on the way may be what is replaced, as
-/// Kubernetes does with its config maps.
+/// Kubernetes does with its config maps. But what is written into another file there replaces
+/// nothing: an access log beside the config would wake us with each batch of lines. (The bad side: a
+/// write through another hard link to the file is not heard.)
 fn watcher(file: &Path, send: mpsc::UnboundedSender<()>) -> notify::Result<RecommendedWatcher> {
+    let target = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let names = [file, &target].map(|file| file.file_name().map(ToOwned::to_owned));
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
+        if event.is_ok_and(|event| concerns(&event, &names)) {
             let _ = send.send(());
         }
     })?;
@@ -105,6 +111,18 @@ fn watcher(file: &Path, send: mpsc::UnboundedSender<()>) -> notify::Result<Recom
         watcher.watch(&target, RecursiveMode::NonRecursive)?;
     }
     Ok(watcher)
+}
+
+/// Whether an event may mean that a file of one of these names is another now.
+fn concerns(event: &notify::Event, names: &[Option<OsString>]) -> bool {
+    match event.kind {
+        EventKind::Access(_) => false,
+        EventKind::Modify(ModifyKind::Data(_)) => {
+            let named = |path: &PathBuf| names.iter().flatten().any(|name| path.ends_with(name));
+            event.need_rescan() || event.paths.iter().any(named)
+        }
+        _ => true,
+    }
 }
 
 #[cfg(test)]
@@ -132,6 +150,25 @@ mod tests {
             stop.send_replace(true);
             watching.await.unwrap();
             assert!(changes.recv().await.is_none(), "nothing else was asked for");
+        }
+    }
+
+    #[test]
+    fn what_is_written_into_another_file_is_no_concern() {
+        use notify::event::{CreateKind, DataChange, Event, RenameMode};
+        let names = [Some("a.yaml".into()), Some("real.yaml".into())];
+        let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        let renamed = EventKind::Modify(ModifyKind::Name(RenameMode::To));
+        let created = EventKind::Create(CreateKind::File);
+        for (kind, path, expected) in [
+            (written, "/etc/a.yaml", true),
+            (written, "/etc/real.yaml", true),
+            (written, "/etc/access.log", false),
+            (renamed, "/etc/..data", true),
+            (created, "/etc/access.log", true),
+        ] {
+            let event = Event::new(kind).add_path(path.into());
+            assert_eq!(concerns(&event, &names), expected, "{kind:?} {path}");
         }
     }
 

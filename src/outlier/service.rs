@@ -24,17 +24,17 @@ use crate::snapshot::Cell;
 
 use self::watched::Watched;
 
-/// How often it looks.
+/// How often it looks, while there is anybody to look at.
 pub const TICK: Duration = Duration::from_millis(100);
 
-/// Each so many looks it looks for those that are out where there are no rules.
-const SWEEP: u64 = 10;
+/// How often it looks for those that are out where there are no rules.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// All that is followed.
 #[derive(Debug, Default)]
 pub struct Service {
     clusters: HashMap<Name, Watched>,
-    looks: u64,
+    swept: Option<Instant>,
 }
 
 /// One moment, by both clocks.
@@ -45,14 +45,19 @@ pub struct Moment {
     pub date: u64,
 }
 
-/// Follows until `stop`.
+/// Follows until `stop`. A process without rules and slow starts wakes once a second only; a snapshot
+/// that brings some is looked at as it comes.
 pub async fn run(cell: Arc<Cell>, mut stop: Stop) {
     let mut service = Service::default();
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut changes = cell.changes();
     loop {
+        changes.mark_unchanged();
+        service.look(&cell.load().clusters, Moment::now());
+        let idle = service.clusters.is_empty();
         tokio::select! {
-            _ = ticks.tick() => service.look(&cell.load().clusters, Moment::now()),
+            () = tokio::time::sleep(if idle { SWEEP } else { TICK }) => {}
+            // An error would be that the cell is gone, and it is ours.
+            _ = changes.changed(), if idle => {}
             () = stopped(&mut stop) => return,
         }
     }
@@ -82,8 +87,9 @@ impl Service {
             }
             stays
         });
-        self.looks += 1;
-        if self.looks.is_multiple_of(SWEEP) {
+        let due = self.swept.is_none_or(|swept| at.now.saturating_duration_since(swept) >= SWEEP);
+        if due {
+            self.swept = Some(at.now);
             sweep(clusters);
         }
     }

@@ -1,0 +1,54 @@
+//! The server behind: HTTP/1.1 with keep-alive on every address of 127.0.0.0/8 at one port, so that ten
+//! thousand endpoints are one socket. An answer is 100 bytes that begin with the address that was asked,
+//! so that a probe sees who served it.
+//!
+//! It parses no more of a request than its end: none has a body. It listens on all addresses, since only
+//! that covers a whole network, and closes what does not come over loopback.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// How long a body is.
+pub(crate) const LENGTH: usize = 100;
+
+/// Serves at that port, on one thread, until the process ends.
+pub(crate) fn serve(port: u16) -> crate::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
+        loop {
+            let Ok((stream, _)) = listener.accept().await else { continue };
+            if let Ok(address) = stream.local_addr()
+                && address.ip().is_loopback()
+            {
+                let _ = stream.set_nodelay(true);
+                tokio::spawn(answer(stream, address));
+            }
+        }
+    })
+}
+
+/// Answers one connection until it closes.
+async fn answer(mut stream: TcpStream, address: SocketAddr) {
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nServer: backend\r\nDate: Tue, 24 Nov 2026 12:00:00 GMT\r\n\
+         Content-Type: text/plain\r\nContent-Length: {LENGTH}\r\n\r\n{:<99}\n",
+        address.to_string()
+    );
+    let mut buffer = [0; 4096];
+    let mut filled = 0;
+    while let Ok(read) = stream.read(&mut buffer[filled..]).await {
+        filled += read;
+        if read == 0 || filled == buffer.len() {
+            return;
+        }
+        if buffer[..filled].ends_with(b"\r\n\r\n") {
+            filled = 0;
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
