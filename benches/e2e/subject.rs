@@ -71,7 +71,10 @@ fn tidegate(
     let (address, admin) = (free_address()?, free_address()?);
     let folder = folder.join(format!("port-{}", address.port()));
     fs::create_dir(&folder)?;
-    let log = setting.logs.then(|| folder.join("access.log"));
+    // Not beside the config: whoever watches a file is told of all that is written in its folder.
+    let logs = folder.join("log");
+    fs::create_dir(&logs)?;
+    let log = setting.logs.then(|| logs.join("access.log"));
     let file = folder.join("tidegate.yaml");
     fs::write(&file, config(&folder, address, admin, behind, log.as_deref(), setting))?;
     if setting.spoken == Spoken::H2Tls {

@@ -40,7 +40,10 @@ impl Subject {
         let (address, admin) = (free_address()?, free_address()?);
         let folder = folder.join(format!("port-{}", address.port()));
         fs::create_dir(&folder)?;
-        let log = folder.join("access.log");
+        // Not beside the config: whoever watches a file is told of all that is written in its folder.
+        let logs = folder.join("log");
+        fs::create_dir(&logs)?;
+        let log = logs.join("access.log");
         let values = values(&folder, &log, address, admin, behind, scenario);
         for (name, template) in peer.kind.files() {
             let filled = values.fill(template).map_err(|e| format!("conf/{name}: {e}"))?;
