@@ -6,6 +6,7 @@
 //! counted repetitions of Unicode classes, is refused.
 
 use regex::{Regex, RegexBuilder};
+use regex_syntax::hir::{Hir, HirKind, Literal};
 
 use crate::config::Problem;
 
@@ -33,7 +34,8 @@ pub fn anywhere(pattern: &str, at: &str) -> Result<Regex, Problem> {
 ///
 /// A problem at `at` when it is no regex, or too big.
 pub fn whole(pattern: &str, at: &str) -> Result<Regex, Problem> {
-    if pattern.contains(')') {
+    if pattern.contains(')') && regex_syntax::parse(pattern).is_err() {
+        // Says why, in the words of the crate that compiles it.
         anywhere(pattern, at)?;
     }
     // In the `x` mode a comment at the end swallows the bracket that closes the group; a line break
@@ -48,19 +50,53 @@ pub fn whole(pattern: &str, at: &str) -> Result<Regex, Problem> {
 
 /// The literal text that everything the regex matches (as a [`whole`] one) must start with. Errs on
 /// the short side.
-pub fn lead(pattern: &str) -> &str {
-    // An alternative may start otherwise. It could stand in a class or a group; that is not worth
-    // telling apart.
-    if pattern.contains('|') {
-        return "";
+pub fn lead(pattern: &str) -> String {
+    let mut lead = Vec::new();
+    if let Ok(hir) = regex_syntax::parse(pattern) {
+        extend(&mut lead, &hir);
     }
-    let text = pattern.strip_prefix('^').unwrap_or(pattern);
-    let plain =
-        |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '~' | '%' | '=' | ',' | ':');
-    let end = text.find(|c| !plain(c)).unwrap_or(text.len());
-    // A quantifier belongs to the character before it, which may then be absent.
-    let optional = text[end..].starts_with(['*', '?', '{']);
-    &text[..end - usize::from(optional && end > 0)]
+    // A class of bytes may end within a character.
+    let whole = std::str::from_utf8(&lead).unwrap_or_else(|error| {
+        // Up to there it is UTF-8.
+        std::str::from_utf8(lead.get(..error.valid_up_to()).unwrap_or_default()).unwrap_or_default()
+    });
+    whole.to_owned()
+}
+
+/// Appends the text that a match of `hir` must start with. False: what follows it can be anything.
+fn extend(lead: &mut Vec<u8>, hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => true,
+        HirKind::Literal(Literal(text)) => {
+            lead.extend_from_slice(text);
+            true
+        }
+        HirKind::Capture(group) => extend(lead, &group.sub),
+        HirKind::Concat(parts) => parts.iter().all(|part| extend(lead, part)),
+        HirKind::Alternation(ways) => {
+            lead.extend(common(ways));
+            false
+        }
+        HirKind::Repetition(again) if again.min > 0 => {
+            extend(lead, &again.sub);
+            false
+        }
+        HirKind::Repetition(_) | HirKind::Class(_) => false,
+    }
+}
+
+/// What all of several ways start with.
+fn common(ways: &[Hir]) -> Vec<u8> {
+    let mut starts = ways.iter().map(|way| {
+        let mut start = Vec::new();
+        extend(&mut start, way);
+        start
+    });
+    let first = starts.next().unwrap_or_default();
+    starts.fold(first, |mut common, start| {
+        common.truncate(common.iter().zip(&start).take_while(|(a, b)| a == b).count());
+        common
+    })
 }
 
 fn build(pattern: &str) -> Result<Regex, regex::Error> {
@@ -127,9 +163,19 @@ mod tests {
             ("/ab*c", "/a"),
             ("/ab{0,2}", "/a"),
             ("/ab+", "/ab"),
-            ("/a|/b", ""),
-            ("(?i)/a", ""),
-            (r"/a\.b", "/a"),
+            ("/a|/b", "/"),
+            ("/a|b", ""),
+            ("/a/(x|y)/b", "/a/"),
+            ("/(abc|abd|ab)/", "/ab"),
+            ("/a/[|]", "/a/|"),
+            ("/a/[xy]", "/a/"),
+            ("(?i)/a", "/"),
+            ("/é|/è", "/"),
+            (r"/a\.b", "/a.b"),
+            ("(/a/)(b)c?", "/a/b"),
+            ("(/a)+/b", "/a"),
+            ("(/a)*/b", ""),
+            ("(?x) /a  # |", "/a"),
             ("", ""),
             ("?", ""),
         ] {

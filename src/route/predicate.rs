@@ -101,6 +101,18 @@ impl Condition<Box<str>> {
     }
 }
 
+// === impl Condition ===
+
+impl<N> Condition<N> {
+    /// The one value that it holds for, if there is such a one.
+    pub(super) fn exact(&self) -> Option<&str> {
+        match &self.test {
+            Test::Exact(text) if !self.invert => Some(text),
+            _ => None,
+        }
+    }
+}
+
 /// What is expected, as in `header x-beta: expected exactly "1"`.
 impl<N> fmt::Display for Condition<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
