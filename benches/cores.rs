@@ -78,6 +78,7 @@ fn crowd(crowd: Crowd) -> &'static Lookup {
 #[bench::wildcards(args = (Crowd::Wildcards), setup = crowd)]
 #[bench::prefixes(args = (Crowd::Prefixes), setup = crowd)]
 #[bench::regexes(args = (Crowd::Regexes), setup = crowd)]
+#[bench::alike(args = (Crowd::Alike), setup = crowd)]
 fn crowded(lookup: &'static Lookup) -> Option<usize> {
     black_box(black_box(lookup).find())
 }

@@ -13,6 +13,7 @@ mod cases;
 
 use std::hint::black_box;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use tidegate::config::live::{self, Policy};
@@ -26,6 +27,10 @@ use crate::cases::{Ask, Assign, CLUSTERS, Crowd, Lookup, Pick, World};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
+    let mut arguments = std::env::args().skip_while(|argument| argument != "--row").skip(1);
+    if let Some(number) = arguments.next() {
+        return row(number.parse().expect("a number"));
+    }
     for ask in [Ask::Exact, Ask::Prefix, Ask::Wildcard, Ask::Regex, Ask::Miss] {
         let lookup = Lookup::new(10_000, ask);
         show(&format!("route {ask:?} of 10,000"), 10_000, || lookup.find());
@@ -80,37 +85,55 @@ fn worlds() {
     show("validate it", 1, || validate::validate(&config));
 }
 
-/// Resident memory of what serves, by what there is more of.
-fn memory() {
-    // All of them to one cluster, so that only routes are counted.
+/// What serves, by what there is more of. Each row is measured in a process of its own: what one leaves
+/// would be taken by the next.
+const ROWS: [(&str, fn() -> World); 5] = [
+    ("route, no condition", || {
+        World::of(routes(|i| live::Route { r#match: live::Match::default(), ..cases::route(i) }), 1)
+    }),
+    ("route, host and prefix", || World::of(routes(plain), 1)),
+    ("route, as in the table", || World::of(routes(cases::route), 1)),
+    ("route with a split of two", || World::of(routes(cases::split), 1)),
+    ("endpoint", || World::of(Vec::new(), MANY / 10)),
+];
+
+/// How much there is of each.
+const MANY: usize = 10_000;
+
+/// All of them to one cluster, so that only routes are counted.
+fn routes(of: fn(usize) -> live::Route) -> Vec<live::Route> {
     let home = |mut route: live::Route| {
         let variants = route.split.iter_mut().flat_map(|split| &mut split.variants);
         let clusters = variants.map(|variant| &mut variant.cluster).chain(&mut route.cluster);
         clusters.for_each(|cluster| *cluster = "cluster-0".parse().expect("a name"));
         route
     };
-    let routes = move |count: usize, of: fn(usize) -> live::Route| (0..count).map(of).map(home).collect();
-    let bare = |i: usize| live::Route { r#match: live::Match::default(), ..cases::route(i) };
-    let plain = |i: usize| {
-        let path = Some(live::PathMatch::Prefix(format!("/api/v1/svc{i}")));
-        let hosts = vec![format!("h{i}.example.com").parse().expect("a host")];
-        live::Route { r#match: live::Match { hosts, path, ..live::Match::default() }, ..cases::route(i) }
-    };
-    let rows: [(&str, u64, Box<dyn Fn() -> World>); 5] = [
-        ("route, no condition", 10_000, Box::new(move || World::of(routes(10_000, bare), 1))),
-        ("route, host and prefix", 10_000, Box::new(move || World::of(routes(10_000, plain), 1))),
-        ("route, as in the table", 10_000, Box::new(move || World::of(routes(10_000, cases::route), 1))),
-        ("route with a split of two", 10_000, Box::new(move || World::of(routes(10_000, cases::split), 1))),
-        ("endpoint", 10_000, Box::new(|| World::of(Vec::new(), 1_000))),
-    ];
-    for (what, count, make) in rows {
-        let before = resident();
-        let world = make();
-        let bytes = resident().saturating_sub(before) / count;
-        println!("{:<32} {bytes:>9} B", format!("memory: {what}"));
-        // What one leaves would be taken by the next.
-        std::mem::forget(world);
+    (0..MANY).map(of).map(home).collect()
+}
+
+fn plain(i: usize) -> live::Route {
+    let path = Some(live::PathMatch::Prefix(format!("/api/v1/svc{i}")));
+    let hosts = vec![format!("h{i}.example.com").parse().expect("a host")];
+    live::Route { r#match: live::Match { hosts, path, ..live::Match::default() }, ..cases::route(i) }
+}
+
+/// Shows the memory of each row.
+fn memory() {
+    let own = std::env::current_exe().expect("this program");
+    for (row, (what, _)) in ROWS.iter().enumerate() {
+        let out = Command::new(&own).args(["--row", &row.to_string()]).output().expect("it runs");
+        let bytes = String::from_utf8_lossy(&out.stdout);
+        println!("{:<32} {:>9} B", format!("memory: {what}"), bytes.trim());
     }
+}
+
+/// Prints the bytes of one.
+fn row(row: usize) {
+    let before = resident();
+    let world = ROWS[row].1();
+    let bytes = resident().saturating_sub(before);
+    drop(black_box(world));
+    println!("{}", bytes / MANY as u64);
 }
 
 /// Private memory of this process that is in RAM, in bytes.

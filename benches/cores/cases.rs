@@ -189,7 +189,9 @@ impl Key {
     /// A policy that finds its key in a header, in a cookie, or in the address.
     pub fn new(key: HashKey) -> Self {
         let policy = HashPolicy::new(&[HashKey::Query("absent".into()), key]).expect("the policy is right");
-        Self { policy, headers: headers() }
+        let key = Self { policy, headers: headers() };
+        key.key(); // the first search of a process finds out what the CPU can do
+        key
     }
 
     pub fn key(&self) -> Option<u64> {

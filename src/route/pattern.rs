@@ -4,9 +4,15 @@
 //! make big is the program, and `(\w{100}){100}` would be. Both the program and the lazily built
 //! automaton are therefore capped. The bad side: a regex that is legal elsewhere, with large
 //! counted repetitions of Unicode classes, is refused.
+//!
+//! Those of conditions are compiled below the crate's own door: it would turn each small one into a
+//! whole automaton at once, which took nine tenths of the time to compile a table with regexes and most
+//! of its memory. The lazy automaton is as quick from the second look on.
 
 use regex::{Regex, RegexBuilder};
-use regex_syntax::hir::{Hir, HirKind, Literal};
+use regex_automata::meta;
+use regex_automata::nfa::thompson::WhichCaptures;
+use regex_syntax::hir::{Hir, HirKind, Literal, Look};
 
 use crate::config::Problem;
 
@@ -16,51 +22,68 @@ const SIZE_LIMIT: usize = 256 << 10;
 /// Bytes that the automaton of one regex may take on each thread that uses it.
 const CACHE_LIMIT: usize = 256 << 10;
 
+/// A regex that must match the whole text.
+#[derive(Clone, Debug)]
+pub struct Whole {
+    regex: meta::Regex,
+    lead: Box<str>,
+}
+
 /// Compiles a regex that may match anywhere.
 ///
 /// # Errors
 ///
 /// A problem at `at` when it is no regex, or too big.
 pub fn anywhere(pattern: &str, at: &str) -> Result<Regex, Problem> {
-    build(pattern).map_err(|error| problem(&error, at))
+    let builder = RegexBuilder::new(pattern).size_limit(SIZE_LIMIT).dfa_size_limit(CACHE_LIMIT).build();
+    builder.map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => too_big(at),
+        other => no_regex(&other.to_string(), at),
+    })
 }
 
-/// Compiles a regex that must match the whole text.
-///
-/// The pattern is compiled by itself first: `a)|(?:b` is no regex, yet between `^(?:` and `)$` it
-/// would become one that is not anchored.
-///
-/// # Errors
-///
-/// A problem at `at` when it is no regex, or too big.
-pub fn whole(pattern: &str, at: &str) -> Result<Regex, Problem> {
-    if pattern.contains(')') && regex_syntax::parse(pattern).is_err() {
-        // Says why, in the words of the crate that compiles it.
-        anywhere(pattern, at)?;
-    }
-    // In the `x` mode a comment at the end swallows the bracket that closes the group; a line break
-    // ends it, and is ignored in that mode.
-    build(&format!("^(?:{pattern})$"))
-        .or_else(|error| match build(pattern) {
-            Ok(_) => build(&format!("^(?:{pattern}\n)$")),
-            Err(_) => Err(error),
-        })
-        .map_err(|error| problem(&error, at))
-}
+// === impl Whole ===
 
-/// The literal text that everything the regex matches (as a [`whole`] one) must start with. Errs on
-/// the short side.
-pub fn lead(pattern: &str) -> String {
-    let mut lead = Vec::new();
-    if let Ok(hir) = regex_syntax::parse(pattern) {
+impl Whole {
+    /// Compiles a regex that must match the whole text.
+    ///
+    /// The pattern is parsed by itself and then anchored: as text, `a)|(?:b` between `^(?:` and `)$` would
+    /// become a regex that is not.
+    ///
+    /// # Errors
+    ///
+    /// A problem at `at` when it is no regex, or too big.
+    pub fn new(pattern: &str, at: &str) -> Result<Self, Problem> {
+        let hir = regex_syntax::parse(pattern).map_err(|error| no_regex(&error.to_string(), at))?;
+        let mut lead = Vec::new();
         extend(&mut lead, &hir);
+        let whole = Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]);
+        let config = meta::Config::new()
+            .nfa_size_limit(Some(SIZE_LIMIT))
+            .hybrid_cache_capacity(CACHE_LIMIT)
+            .dfa(false)
+            .which_captures(WhichCaptures::None);
+        let regex = meta::Builder::new().configure(config).build_from_hir(&whole).map_err(|error| {
+            if error.size_limit().is_some() { too_big(at) } else { no_regex(&error.to_string(), at) }
+        })?;
+        Ok(Self { regex, lead: utf8(&lead).into() })
     }
-    // A class of bytes may end within a character.
-    let whole = std::str::from_utf8(&lead).unwrap_or_else(|error| {
-        // Up to there it is UTF-8.
-        std::str::from_utf8(lead.get(..error.valid_up_to()).unwrap_or_default()).unwrap_or_default()
-    });
-    whole.to_owned()
+
+    /// Whether it takes a text.
+    pub fn is_match(&self, text: &str) -> bool {
+        self.regex.is_match(text)
+    }
+
+    /// The literal text that everything it takes starts with. Errs on the short side.
+    pub fn lead(&self) -> &str {
+        &self.lead
+    }
+}
+
+/// What of these bytes is a text; a class may end within a character.
+fn utf8(bytes: &[u8]) -> &str {
+    let whole = bytes.utf8_chunks().next();
+    whole.map_or("", |chunk| chunk.valid())
 }
 
 /// Appends the text that a match of `hir` must start with. False: what follows it can be anything.
@@ -99,24 +122,16 @@ fn common(ways: &[Hir]) -> Vec<u8> {
     })
 }
 
-fn build(pattern: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(pattern).size_limit(SIZE_LIMIT).dfa_size_limit(CACHE_LIMIT).build()
+fn no_regex(text: &str, at: &str) -> Problem {
+    // The crate's text draws a caret over several lines; its last line is the sentence.
+    let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    Problem::new(at, format!("not a regex: {why}"))
+        .hint("the syntax is that of Rust's regex crate: no look-around, no back-references")
 }
 
-fn problem(error: &regex::Error, at: &str) -> Problem {
-    match error {
-        regex::Error::CompiledTooBig(_) => {
-            Problem::new(at, format!("the regex is over {} KiB when compiled", SIZE_LIMIT >> 10))
-                .hint("use smaller repetition counts, or (?-u) where ASCII is enough")
-        }
-        // The crate's text draws a caret over several lines; its last line is the sentence.
-        other => {
-            let text = other.to_string();
-            let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            Problem::new(at, format!("not a regex: {why}"))
-                .hint("the syntax is that of Rust's regex crate: no look-around, no back-references")
-        }
-    }
+fn too_big(at: &str) -> Problem {
+    Problem::new(at, format!("the regex is over {} KiB when compiled", SIZE_LIMIT >> 10))
+        .hint("use smaller repetition counts, or (?-u) where ASCII is enough")
 }
 
 #[cfg(test)]
@@ -133,7 +148,7 @@ mod tests {
             ("[)]", ")", "))"),
             ("(?m)a", "a", "a\na"),
         ] {
-            let regex = whole(pattern, "").unwrap();
+            let regex = Whole::new(pattern, "").unwrap();
             assert!(regex.is_match(takes), "{pattern} takes {takes}");
             assert!(!regex.is_match(not), "{pattern} does not take {not}");
         }
@@ -142,7 +157,7 @@ mod tests {
     #[test]
     fn what_is_no_regex_is_refused_also_if_wrapping_would_mend_it() {
         for pattern in ["(", "a)|(?:b", "[(])|(?:b[)]", r"\p{Nope}", "(?=a)"] {
-            let problem = whole(pattern, "p").unwrap_err();
+            let problem = Whole::new(pattern, "p").unwrap_err();
             assert!(problem.what.starts_with("not a regex: "), "{problem}");
             assert!(!problem.what.contains('\n'), "{problem}");
         }
@@ -150,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_huge_regex_is_refused() {
-        let problem = whole(r"(\w{100}){100}", "p").unwrap_err();
+        let problem = Whole::new(r"(\w{100}){100}", "p").unwrap_err();
         assert_eq!(problem.what, "the regex is over 256 KiB when compiled");
     }
 
@@ -177,9 +192,8 @@ mod tests {
             ("(/a)*/b", ""),
             ("(?x) /a  # |", "/a"),
             ("", ""),
-            ("?", ""),
         ] {
-            assert_eq!(lead(pattern), text, "{pattern}");
+            assert_eq!(Whole::new(pattern, "").unwrap().lead(), text, "{pattern}");
         }
     }
 }

@@ -10,11 +10,11 @@ use std::fmt;
 
 use http::header::HeaderName;
 use http::{HeaderMap, Method};
-use regex::Regex;
 
 use crate::config::Problem;
 use crate::config::live::ValueMatch;
-use crate::route::{pattern, query};
+use crate::route::pattern::Whole;
+use crate::route::query;
 
 /// A condition on the values that a request has under a name.
 #[derive(Debug, PartialEq)]
@@ -28,7 +28,7 @@ pub(super) struct Condition<N> {
 enum Test {
     Exact(Box<str>),
     Prefix(Box<str>),
-    Regex { regex: Regex, source: Box<str> },
+    Regex { regex: Whole, source: Box<str> },
     Present,
 }
 
@@ -137,7 +137,7 @@ impl Test {
             (Some(text), None, None, None) => Self::Exact(text.as_str().into()),
             (None, Some(text), None, None) => Self::Prefix(text.as_str().into()),
             (None, None, Some(source), None) => Self::Regex {
-                regex: pattern::whole(source, &format!("{at}.regex"))?,
+                regex: Whole::new(source, &format!("{at}.regex"))?,
                 source: source.as_str().into(),
             },
             (None, None, None, Some(present)) => return Ok((Self::Present, *invert == *present)),

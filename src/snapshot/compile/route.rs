@@ -52,8 +52,8 @@ pub(super) fn draft<'a>(
     around: &Surroundings,
 ) -> Result<Draft<'a>, Vec<Problem>> {
     let mut problems = Vec::new();
-    let response_headers =
-        keep(&mut problems, Edits::compile(&route.response_headers, &format!("{at}.response_headers")));
+    let response_headers = edits(&route.response_headers, at, "response_headers");
+    let response_headers = keep(&mut problems, response_headers);
     let action = match (&route.cluster, &route.split, &route.redirect, &route.respond) {
         (Some(_), None, None, None) | (None, Some(_), None, None) => {
             forward(at, route, split, indexes, around).map(|forward| Action::Forward(Box::new(forward)))
@@ -86,8 +86,7 @@ fn forward(
     let target = keep(&mut problems, target(at, route, split, indexes));
     let named = route.filters.iter().map(|filter| (filter.name.as_str(), &filter.config));
     let filters = keep(&mut problems, around.filters.chain(named, &format!("{at}.filters")));
-    let request_headers =
-        keep(&mut problems, Edits::compile(&route.request_headers, &format!("{at}.request_headers")));
+    let request_headers = keep(&mut problems, edits(&route.request_headers, at, "request_headers"));
     let rewrite = route.rewrite.as_ref().map(|rewrite| {
         let path = route.r#match.path.as_ref();
         Rewrite::compile(rewrite, path, &format!("{at}.rewrite"))
@@ -144,6 +143,15 @@ fn target(
         }
         (None, None) => Err(vec![Problem::new(at, "the route goes nowhere")]),
     }
+}
+
+/// The edits under a key of a route. Most routes have none, and then no path is written for them.
+fn edits(edits: &live::HeaderEdits, at: &str, key: &str) -> Result<Edits, Vec<Problem>> {
+    let live::HeaderEdits { set, add, remove } = edits;
+    if set.is_empty() && add.is_empty() && remove.is_empty() {
+        return Ok(Edits::default());
+    }
+    Edits::compile(edits, &format!("{at}.{key}"))
 }
 
 /// Keeps the value, or the problems.
