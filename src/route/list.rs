@@ -154,8 +154,8 @@ impl By {
     /// The values that conditions ask for under this name.
     fn wanted<'a>(&self, conditions: &'a Conditions) -> impl Iterator<Item = &'a str> {
         let headers =
-            conditions.headers.iter().filter(|c| matches!(self, By::Header(name) if c.name == *name));
-        let query = conditions.query.iter().filter(|c| matches!(self, By::Query(name) if c.name == *name));
+            conditions.headers.iter().filter(|c| matches!(self, Self::Header(name) if c.name == *name));
+        let query = conditions.query.iter().filter(|c| matches!(self, Self::Query(name) if c.name == *name));
         headers.filter_map(|c| c.exact()).chain(query.filter_map(|c| c.exact()))
     }
 
