@@ -52,13 +52,17 @@ fmt: ## format the code
 doc: ## the manual: the crate's documentation
 	$(CARGO) doc --no-deps --open
 
-bench: ## instruction counts and times of the pure cores
+bench: ## instruction counts of the pure cores, against those that are kept (BLESS=1 keeps new ones), and times
 	@.ci/packages bench
 	@command -v gungraun-runner >/dev/null || \
 	  $(CARGO) install --locked gungraun-runner --version 0.20.0 --root target/peers
 	$(CARGO) bench --bench times
 	$(CARGO) bench --bench cores >target/bench-cores.txt
-	@awk -f benches/cores/table.awk target/bench-cores.txt
+	@awk -f benches/cores/table.awk target/bench-cores.txt >target/bench-cores.tsv
+ifdef BLESS
+	@{ echo "# $$(rustc -V)"; cat target/bench-cores.tsv; } >benches/cores/counts.tsv
+endif
+	@awk -v rustc="$$(rustc -V)" -f benches/cores/compare.awk benches/cores/counts.tsv target/bench-cores.tsv
 
 bench-e2e: ## CPU time per request beside a bare Pingora proxy, in one run
 	@.ci/packages bench

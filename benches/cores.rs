@@ -8,22 +8,25 @@
 #![expect(clippy::expect_used, reason = "cases of a bench, made by its own hand")]
 #![expect(unreachable_pub, reason = "the cases serve two benches")]
 #![expect(unused_qualifications, reason = "what the bench crate's macros make")]
+#![allow(unused_imports, reason = "the cases serve two benches")]
 
 #[path = "cores/cases.rs"]
 mod cases;
 
 use std::hint::black_box;
+use std::path::Path;
 
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
 use tidegate::balance::Choice;
+use tidegate::config::Config;
 use tidegate::config::live::{HashKey, Policy};
 use tidegate::observe::metrics::RouteMetrics;
 use tidegate::snapshot::Snapshot;
 use tidegate::snapshot::compile::Plan;
 use tidegate::split::Assignment;
 
-use crate::cases::{Ask, Assign, Key, Lookup, Pick, World};
+use crate::cases::{Ask, Assign, Crowd, Key, Lookup, Pick, World};
 
 /// The same allocator as in `src/main.rs`: some cores allocate.
 #[global_allocator]
@@ -60,6 +63,23 @@ fn miss(routes: usize) -> &'static Lookup {
 #[benches::regex(args = [10, 1_000, 10_000], setup = regex)]
 #[benches::miss(args = [10, 1_000, 10_000], setup = miss)]
 fn route(lookup: &'static Lookup) -> Option<usize> {
+    black_box(black_box(lookup).find())
+}
+
+fn crowd(crowd: Crowd) -> &'static Lookup {
+    leak(Lookup::crowded(10_000, crowd))
+}
+
+// Ten thousand routes on one host, told apart by one thing.
+#[library_benchmark]
+#[bench::header(args = (Crowd::Header), setup = crowd)]
+#[bench::query(args = (Crowd::Query), setup = crowd)]
+#[bench::headers(args = (Crowd::Headers), setup = crowd)]
+#[bench::wildcards(args = (Crowd::Wildcards), setup = crowd)]
+#[bench::prefixes(args = (Crowd::Prefixes), setup = crowd)]
+#[bench::regexes(args = (Crowd::Regexes), setup = crowd)]
+#[bench::alike(args = (Crowd::Alike), setup = crowd)]
+fn crowded(lookup: &'static Lookup) -> Option<usize> {
     black_box(black_box(lookup).find())
 }
 
@@ -134,10 +154,39 @@ fn changed(routes: usize) -> &'static World {
     world
 }
 
+fn edited(routes: usize) -> &'static World {
+    let world = leak(World::new(routes));
+    world.edit();
+    world
+}
+
+fn weighed(routes: usize) -> &'static World {
+    let world = leak(World::with_splits(routes));
+    world.weigh();
+    world
+}
+
 #[library_benchmark]
 #[bench::routes_10_000(args = (10_000), setup = world)]
 fn compile(world: &'static World) -> &'static Plan {
     leak(world.compile())
+}
+
+#[library_benchmark]
+#[bench::one_of_10_000_routes(args = (10_000), setup = edited)]
+fn recompile(world: &'static World) -> &'static Plan {
+    leak(world.compile_again())
+}
+
+fn text(routes: usize) -> &'static str {
+    leak(cases::yaml(routes, routes / 10))
+}
+
+#[library_benchmark]
+#[bench::yaml_1_000_routes(args = (1_000), setup = text)]
+fn load(text: &'static str) -> &'static Config {
+    let loaded = tidegate::config::load::text_of(text, Path::new("bench.yaml"));
+    leak(loaded.map(|(config, _)| config).expect("the config is right"))
 }
 
 #[library_benchmark]
@@ -146,6 +195,20 @@ fn snapshot(world: &'static World) -> &'static Snapshot {
     let next = leak(world.step());
     assert_eq!(world.changed(next).count(), 1);
     next
+}
+
+// With what the log says of it.
+#[library_benchmark]
+#[bench::one_of_10_000_splits(args = (10_000), setup = weighed)]
+fn weight(world: &'static World) -> (&'static Snapshot, usize) {
+    let next = leak(world.step());
+    (next, world.told(next).len())
+}
+
+#[library_benchmark]
+#[bench::browser(args = (cases::HEAD))]
+fn http1(head: &'static [u8]) -> bool {
+    tidegate::proxy::measured::is_head(black_box(head))
 }
 
 fn buffer() -> &'static mut Vec<u8> {
@@ -172,7 +235,10 @@ fn record(metrics: &'static RouteMetrics) {
 
 library_benchmark_group!(
     name = cores,
-    benchmarks = [route, pick, hash_key, assign, compile, snapshot, log_line, record]
+    benchmarks = [
+        route, crowded, pick, hash_key, assign, compile, recompile, load, snapshot, weight, http1, log_line,
+        record
+    ]
 );
 
 main!(

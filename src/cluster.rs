@@ -1,4 +1,4 @@
-//! A cluster as requests use it: endpoints, their balancer, and a prepared peer for each.
+//! A cluster as requests use it: endpoints, their balancer, and a prepared peer.
 //!
 //! Compiled once per change of its own config or members; every other snapshot shares it by `Arc`,
 //! so that a change of one cluster among thousands costs one.
@@ -7,17 +7,18 @@ pub mod announce;
 mod identity;
 pub mod peer;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pingora::protocols::l4::socket::SocketAddr::Inet;
 use pingora::upstreams::peer::HttpPeer;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::balance::hash::HashPolicy;
 use crate::balance::slow_start;
 use crate::balance::{Balancer, Choice, Locality, Mode};
 use crate::config::Name;
+use crate::config::digest::digest;
 use crate::config::live::{self, Policy};
 use crate::endpoint::{Endpoint, Member, Members, Pool, Reason, Roster};
 use crate::observe::metrics::{ClusterMetrics, Metrics};
@@ -35,12 +36,15 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// noticed by a probe before each use.
 pub const POOL_IDLE: Duration = Duration::from_secs(60);
 
+/// No endpoint's address.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
 /// A compiled cluster.
 #[derive(Debug)]
 pub struct Cluster {
     pub name: Name,
     /// What it was compiled from, to see whether it can be kept.
-    pub config: live::Cluster,
+    pub config: Arc<live::Cluster>,
     /// Which question its members answer; see [`live::Cluster::fingerprint`].
     pub fingerprint: u64,
     /// None: no source has answered yet.
@@ -61,9 +65,18 @@ pub struct Cluster {
     balancer: Balancer,
     /// None: nobody is preferred, or there is nobody to prefer.
     locality: Option<Locality>,
-    peers: Box<[HttpPeer]>,
+    peers: Peers,
     /// How many endpoints there would be if all were available.
     listed: u32,
+}
+
+/// What connections to the endpoints are asked for with.
+#[derive(Debug)]
+enum Peers {
+    /// They differ in the address only. A peer is about a kilobyte.
+    Alike(Box<HttpPeer>),
+    /// By endpoint: each has the name of its address, for TLS.
+    Each(Box<[HttpPeer]>),
 }
 
 /// The limits of a cluster.
@@ -86,7 +99,7 @@ impl Cluster {
     /// fail and this cannot.
     pub fn compile(
         name: &Name,
-        config: &live::Cluster,
+        config: &Arc<live::Cluster>,
         fingerprint: u64,
         (hash, transport): (HashPolicy, Transport),
         members: Option<Members>,
@@ -112,15 +125,19 @@ impl Cluster {
             metrics: metrics.outlier(name.as_str(), Reason::ALL.map(Reason::as_str)),
         });
         let connect = config.connect_timeout.map_or(CONNECT_TIMEOUT, |span| span.0);
-        let peer = |m: &Member| {
-            let mut peer = transport.peer(m.address, connect);
+        let peer = |address: SocketAddr| {
+            let mut peer = transport.peer(address, connect);
             if let Some(version) = config.proxy_protocol {
                 // Each request names its client over this.
                 announce::local(&mut peer, version);
             }
             peer
         };
-        let peers = listed.iter().map(peer).collect();
+        let peers = if transport.by_host() {
+            Peers::Each(listed.iter().map(|m| peer(m.address)).collect())
+        } else {
+            Peers::Alike(Box::new(peer(NOWHERE)))
+        };
         let breaker = Breaker::from(&config.circuit_breaker);
         let policy = config.load_balancing.policy;
         let balancer = |endpoints: Arc<[Endpoint]>| {
@@ -135,7 +152,7 @@ impl Cluster {
             metrics: metrics.cluster(name.as_str()),
             outlier,
             // No members and no answer yet are two things: the admin API tells them apart.
-            digest: xxh3_64(format!("{name} {config:?} {members:?} {}", transport.key()).as_bytes()),
+            digest: digest(&(name, config, &members, transport.key())),
             breaker,
             transport,
             balancer: balancer(endpoints.clone()),
@@ -206,8 +223,7 @@ impl Cluster {
     /// As [`pick`](Self::pick), for people who ask: where a request with this key would go now.
     pub fn probe(&self, mode: Mode, key: Option<u64>) -> Option<Choice> {
         // A try of nobody makes it a second one, which takes no turn from the requests'.
-        let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
-        self.pick_in(mode, key, &[nobody], &mut fastrand::Rng::with_seed(0))
+        self.pick_in(mode, key, &[NOWHERE], &mut fastrand::Rng::with_seed(0))
     }
 
     /// How long a connection to an endpoint may take to open.
@@ -215,9 +231,16 @@ impl Cluster {
         self.config.connect_timeout.map_or(CONNECT_TIMEOUT, |span| span.0)
     }
 
-    /// The prepared peer of an endpoint, by its index.
-    pub fn peer(&self, index: usize) -> &HttpPeer {
-        &self.peers[index]
+    /// The peer of an endpoint, by its index.
+    pub fn peer(&self, index: usize) -> HttpPeer {
+        match &self.peers {
+            Peers::Each(peers) => peers[index].clone(),
+            Peers::Alike(peer) => {
+                let mut peer = HttpPeer::clone(peer);
+                peer._address = Inet(self.endpoints[index].member.address);
+                peer
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! turns them into what requests use.
 
 pub mod boot;
+pub mod digest;
 pub mod live;
 pub mod load;
 pub mod planned;

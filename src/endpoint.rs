@@ -43,7 +43,7 @@ pub enum Registry {
 }
 
 /// One instance as a source answers it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Member {
     pub address: SocketAddr,
     /// The share against the others in the state `registry` says. 0: no requests.
@@ -54,7 +54,7 @@ pub struct Member {
 }
 
 /// What is known of an instance beside its address: for people, logs and, later, locality.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Labels {
     /// The registry's own identity of it, as `node/service-id`.
@@ -72,7 +72,7 @@ pub struct Labels {
 
 /// A whole answer of a source: sorted by address, each address once. Built by [`Members::new`]
 /// only.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "Vec<Member>")]
 pub struct Members(Arc<[Member]>);
 

@@ -43,6 +43,8 @@ mod limits;
 mod linger;
 pub(crate) mod link;
 mod lost;
+#[doc(hidden)]
+pub mod measured;
 mod metered;
 mod mirror;
 mod outcome;

@@ -10,11 +10,12 @@
 //! the order for a request, and [`Router::shadowed`] the routes that can never win.
 //!
 //! Layout: `order` (what is nearer), `path` and `predicate` (one condition each; `query` and
-//! `pattern` serve them), `index` (finds the few entries that a host and path concern), `explain`,
-//! `shadow`.
+//! `pattern` serve them), `index` (finds the few entries that a request concerns, and says what that
+//! costs) with `list`, `explain`, `shadow`.
 
 pub mod explain;
 mod index;
+mod list;
 mod order;
 pub mod path;
 pub mod pattern;
@@ -26,6 +27,7 @@ mod shadow;
 mod tests;
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use http::header::HeaderName;
 use http::{HeaderMap, Method};
@@ -68,11 +70,15 @@ pub struct Rule<'a> {
 #[derive(Debug)]
 pub struct Router {
     /// In the order given to `compile`.
-    routes: Vec<Conditions>,
+    routes: Vec<Arc<Conditions>>,
     /// In order of precedence.
     entries: Vec<Entry>,
     index: Index,
 }
+
+/// The compiled conditions of a rule that another router had too.
+#[derive(Clone, Debug)]
+pub struct Kept(Arc<Conditions>);
 
 /// One host pattern of a route.
 #[derive(Clone, Copy, Debug)]
@@ -114,9 +120,26 @@ impl Router {
     /// Every problem, with paths like `routes[3].match.path.regex`; the number is the index in
     /// `rules`.
     pub fn compile(rules: &[Rule<'_>]) -> Result<Self, Vec<Problem>> {
+        Self::compile_from(rules, |_| None)
+    }
+
+    /// As [`compile`](Self::compile). `kept`: the conditions of a rule (by its index) that need not be
+    /// compiled, since another router has a rule of the same name and [`Match`]. What is dear of them
+    /// are regexes: some ten microseconds each, and the scratch memory that they have by then.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn compile_from(
+        rules: &[Rule<'_>],
+        mut kept: impl FnMut(usize) -> Option<Kept>,
+    ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let routes: Vec<_> =
-            rules.iter().enumerate().map(|(i, rule)| Conditions::compile(i, rule, &mut problems)).collect();
+        let mut conditions = |(index, rule)| match kept(index) {
+            Some(Kept(conditions)) => Some(conditions),
+            None => Conditions::compile(index, rule, &mut problems).map(Arc::new),
+        };
+        let routes: Vec<_> = rules.iter().enumerate().map(&mut conditions).collect();
         // Only where no problem was found did every rule give conditions.
         let routes: Vec<_> = routes.into_iter().flatten().collect();
         if !problems.is_empty() {
@@ -128,6 +151,7 @@ impl Router {
             let route = &routes[entry.route as usize];
             index.insert(rank, route.host(*entry), &route.path);
         }
+        index.settle(|rank| &routes[entries[rank as usize].route as usize]);
         Ok(Self { routes, entries, index })
     }
 
@@ -144,6 +168,11 @@ impl Router {
         self.winner(request).map(|rank| self.route_of(rank))
     }
 
+    /// The conditions of a rule, by its index, for a router after this one.
+    pub fn keep(&self, index: usize) -> Option<Kept> {
+        self.routes.get(index).cloned().map(Kept)
+    }
+
     /// How many routes there are.
     pub fn len(&self) -> usize {
         self.routes.len()
@@ -157,7 +186,7 @@ impl Router {
     /// The first entry, in order of precedence, whose conditions all hold.
     fn winner(&self, request: &RequestView<'_>) -> Option<u32> {
         let mut best = u32::MAX;
-        self.index.each(request.host, request.path, |list| {
+        self.index.each(request, |list| {
             let mut nearer = list.iter().copied().take_while(|rank| *rank < best);
             if let Some(rank) = nearer.find(|rank| self.conditions(*rank).failed(request).is_none()) {
                 best = rank;
@@ -176,7 +205,7 @@ impl Router {
 }
 
 /// The entries of all routes in order of precedence.
-fn sorted(rules: &[Rule<'_>], routes: &[Conditions]) -> Vec<Entry> {
+fn sorted(rules: &[Rule<'_>], routes: &[Arc<Conditions>]) -> Vec<Entry> {
     let mut keyed = Vec::with_capacity(routes.len());
     for ((route, rule), index) in (0..).zip(rules).zip(0..) {
         let conditions = &routes[index];

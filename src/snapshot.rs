@@ -21,7 +21,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::cluster::Cluster;
-use crate::config::Live;
+use crate::config::{Live, Name};
 use crate::observe::access::AccessLog;
 
 pub use self::forwarding::Forwarding;
@@ -83,6 +83,12 @@ impl Snapshot {
     /// What the split of a route serves with.
     pub fn split(&self, route: &str) -> Option<&Arc<Serving>> {
         self.splits.iter().find(|serving| serving.route.as_str() == route)
+    }
+
+    /// The cluster of a name that probably stands at `index`.
+    pub fn cluster_near(&self, index: usize, name: &Name) -> Option<&Arc<Cluster>> {
+        let here = self.clusters.get(index).filter(|cluster| cluster.name == *name);
+        here.or_else(|| self.cluster(name.as_str()))
     }
 
     /// The cluster of a name.

@@ -37,7 +37,9 @@ impl Assign {
         } else {
             headers.remove("cookie");
         }
-        Self { split, weights, headers, rng: RefCell::new(fastrand::Rng::with_seed(1)) }
+        let assign = Self { split, weights, headers, rng: RefCell::new(fastrand::Rng::with_seed(1)) };
+        assign.assign(); // the first search of a process finds out what the CPU can do
+        assign
     }
 
     pub fn assign(&self) -> Assignment {

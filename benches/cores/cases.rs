@@ -8,6 +8,10 @@
 
 #[path = "assign.rs"]
 mod assign;
+#[path = "crowd.rs"]
+mod crowd;
+#[path = "world.rs"]
+mod world;
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,22 +21,17 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderValue, Method, header};
 use tidegate::balance::hash::HashPolicy;
 use tidegate::balance::{Balancer, Choice};
-use tidegate::cluster::Cluster;
 use tidegate::config::Name;
-use tidegate::config::live::{self, HashKey, Live, Match, PathMatch, Policy, ValueMatch};
-use tidegate::endpoint::{Endpoint, Member, Members, Registry, Roster, State};
+use tidegate::config::live::{HashKey, Match, PathMatch, Policy, ValueMatch};
+use tidegate::endpoint::{Endpoint, Member, Members, Registry, State};
 use tidegate::observe::Metrics;
-use tidegate::observe::access::{AccessLog, Record, line};
+use tidegate::observe::access::{Record, line};
 use tidegate::observe::metrics::RouteMetrics;
 use tidegate::route::{RequestView, Router, Rule};
-use tidegate::snapshot::compile::{Plan, Step, Surroundings};
-use tidegate::snapshot::{Snapshot, Table};
-use tidegate::split::Standing;
 
 pub use self::assign::Assign;
-
-/// Clusters of the large config, each with ten endpoints.
-pub const CLUSTERS: usize = 1_000;
+pub use self::crowd::Crowd;
+pub use self::world::{CLUSTERS, World, route, split, yaml};
 
 /// Which route of a table is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +50,7 @@ pub struct Lookup {
     router: Router,
     host: String,
     path: String,
+    query: &'static str,
     headers: HeaderMap,
 }
 
@@ -66,25 +66,13 @@ pub struct Key {
     headers: HeaderMap,
 }
 
-/// A large config with its members, and the snapshot of both.
-pub struct World {
-    live: Arc<Live>,
-    around: Surroundings,
-    plan: Plan,
-    members: Vec<(Name, Members)>,
-    snapshot: Snapshot,
-    roster: RefCell<Roster>,
-}
-
 // === impl Lookup ===
 
 impl Lookup {
     /// A table of `routes` routes, at least ten.
     pub fn new(routes: usize, ask: Ask) -> Self {
         let table: Vec<_> = (0..routes).map(|i| (name("route", i), conditions(i))).collect();
-        let rules: Vec<_> =
-            table.iter().map(|(name, conditions)| Rule { name, priority: 0, conditions }).collect();
-        let router = Router::compile(&rules).expect("the rules are right");
+        let router = router(&table);
         let middle = routes / 20 * 10;
         let (host, path) = match ask {
             Ask::Exact => {
@@ -95,7 +83,7 @@ impl Lookup {
             Ask::Regex => (format!("h{middle}.example.com"), format!("/svc{middle}/12345")),
             Ask::Miss => ("nobody.example.net".into(), long(middle)),
         };
-        let lookup = Self { router, host, path, headers: headers() };
+        let lookup = Self { router, host, path, query: "page=2", headers: headers() };
         assert_eq!(lookup.find().is_none(), matches!(ask, Ask::Miss), "{ask:?} asks for what it says");
         lookup
     }
@@ -104,11 +92,17 @@ impl Lookup {
         self.router.find(&RequestView {
             host: &self.host,
             path: &self.path,
-            query: Some("page=2"),
+            query: Some(self.query),
             method: &Method::GET,
             headers: &self.headers,
         })
     }
+}
+
+fn router(table: &[(Name, Match)]) -> Router {
+    let rules: Vec<_> =
+        table.iter().map(|(name, conditions)| Rule { name, priority: 0, conditions }).collect();
+    Router::compile(&rules).expect("the rules are right")
 }
 
 fn long(service: usize) -> String {
@@ -122,20 +116,17 @@ fn conditions(i: usize) -> Match {
         1 | 4 => PathMatch::Exact(format!("/api/v1/svc{i}/status")),
         _ => PathMatch::Prefix(format!("/api/v1/svc{i}")),
     };
-    let beta = ValueMatch {
-        name: "x-beta".into(),
-        exact: Some("1".into()),
-        prefix: None,
-        regex: None,
-        present: None,
-        invert: false,
-    };
     Match {
         hosts: vec![host.parse().expect("a host")],
         path: Some(path),
-        headers: if i.is_multiple_of(3) { vec![beta] } else { Vec::new() },
+        headers: if i.is_multiple_of(3) { vec![exact("x-beta", "1")] } else { Vec::new() },
         ..Match::default()
     }
+}
+
+fn exact(name: &str, value: &str) -> ValueMatch {
+    let exact = Some(value.into());
+    ValueMatch { name: name.into(), exact, prefix: None, regex: None, present: None, invert: false }
 }
 
 /// What a browser sends, and two more.
@@ -198,92 +189,14 @@ impl Key {
     /// A policy that finds its key in a header, in a cookie, or in the address.
     pub fn new(key: HashKey) -> Self {
         let policy = HashPolicy::new(&[HashKey::Query("absent".into()), key]).expect("the policy is right");
-        Self { policy, headers: headers() }
+        let key = Self { policy, headers: headers() };
+        key.key(); // the first search of a process finds out what the CPU can do
+        key
     }
 
     pub fn key(&self) -> Option<u64> {
         self.policy.key(&self.headers, Some("page=2"), Some(IpAddr::V4(Ipv4Addr::LOCALHOST)))
     }
-}
-
-// === impl World ===
-
-impl World {
-    /// A config of so many routes, over 1,000 clusters with ten endpoints each.
-    pub fn new(routes: usize) -> Self {
-        let live = Arc::new(Live {
-            access_log: live::AccessLog { path: "none".into(), ..live::AccessLog::default() },
-            clusters: (0..CLUSTERS).map(|i| (name("cluster", i), live::Cluster::default())).collect(),
-            routes: (0..routes).map(route).collect(),
-            ..Live::default()
-        });
-        let around = Surroundings {
-            metrics: Arc::new(Metrics::new().expect("a registry")),
-            filters: tidegate::filter::Registry::default(),
-            listeners: vec!["http".into()],
-            tcp: vec![],
-            mirrors: Arc::default(),
-        };
-        let plan = Plan::new(live.clone(), &around).expect("the config is right");
-        let members = live.clusters.keys().enumerate().map(|(i, name)| (name.clone(), members(10, 10 * i)));
-        let members: Vec<_> = members.collect();
-        let roster = RefCell::default();
-        let nothing = Snapshot::empty(Table::empty(&around), Arc::new(AccessLog::default()));
-        let snapshot = next(&plan, &nothing, &members, &roster, &around);
-        Self { live, around, plan, members, snapshot, roster }
-    }
-
-    /// Compiles the config anew.
-    pub fn compile(&self) -> Plan {
-        Plan::new(self.live.clone(), &self.around).expect("the config is right")
-    }
-
-    /// One cluster loses an endpoint.
-    pub fn change(&mut self) {
-        let (_, members) = &mut self.members[CLUSTERS / 2];
-        *members = Members::new(members.iter().skip(1).cloned());
-    }
-
-    /// The next snapshot, from the members as they are now.
-    pub fn step(&self) -> Snapshot {
-        next(&self.plan, &self.snapshot, &self.members, &self.roster, &self.around)
-    }
-
-    /// The clusters that a snapshot does not share with the first one.
-    pub fn changed<'a>(&'a self, next: &'a Snapshot) -> impl Iterator<Item = &'a Arc<Cluster>> {
-        let pairs = next.clusters.iter().zip(self.snapshot.clusters.iter());
-        pairs.filter(|(new, old)| !Arc::ptr_eq(new, old)).map(|(new, _)| new)
-    }
-}
-
-fn route(i: usize) -> live::Route {
-    let text =
-        serde_json::json!({ "name": format!("route-{i}"), "cluster": format!("cluster-{}", i % CLUSTERS) });
-    let route: live::Route = serde_json::from_value(text).expect("a route");
-    live::Route { r#match: conditions(i), ..route }
-}
-
-fn next(
-    plan: &Plan,
-    previous: &Snapshot,
-    members: &[(Name, Members)],
-    roster: &RefCell<Roster>,
-    around: &Surroundings,
-) -> Snapshot {
-    // Sorted, as the config's map is.
-    let find = |name: &Name, _| {
-        let found = members.binary_search_by(|(known, _)| known.cmp(name)).ok()?;
-        Some(members[found].1.clone())
-    };
-    let step = Step {
-        previous,
-        members: &find,
-        standing: &|_| Standing::default(),
-        access_log: previous.access_log.clone(),
-        cause: "bench".into(),
-        now: SystemTime::UNIX_EPOCH,
-    };
-    plan.snapshot(step, &mut roster.borrow_mut(), around)
 }
 
 // === what a request leaves behind ===
@@ -320,9 +233,21 @@ pub fn log_line(out: &mut Vec<u8>) {
     );
 }
 
+/// The head of a browser's request, as the scanner of HTTP/1 gets it.
+pub const HEAD: &[u8] = b"GET /api/v1/service-42/users/12345?page=2 HTTP/1.1\r\n\
+    Host: shop.example.com\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
+    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
+    Accept-Language: en-US,en;q=0.5\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\n\
+    Cookie: theme=dark; consent=yes; session=7d1f6a3c5b9e4f2a8c0d; lang=en\r\n\
+    X-User: user-12345\r\n\
+    \r\n";
+
 /// The metrics of one route, and the registry that they live in.
 pub fn route_metrics() -> (Metrics, RouteMetrics) {
     let metrics = Metrics::new().expect("a registry");
     let route = metrics.route(&["http"], "shop", "web-v1", "control");
+    route.record(0, 200, 0.0, None, None); // the first request makes the series
     (metrics, route)
 }

@@ -1,5 +1,5 @@
-# Makes a table of gungraun's output: one line a function and case, with its instructions and the change since the
-# last run on this machine. `make bench` uses it.
+# Makes a table of gungraun's output: one line a function and case, `function <tab> case <tab> instructions`.
+# What else it has to say (an error) goes to the other stream. `make bench` uses it.
 
 /^cores::/ {
   function_name = $1
@@ -17,11 +17,7 @@
 
 /Instructions:/ {
   split($2, counts, "|")
-  change = $0
-  sub(/.*\(/, "", change)
-  sub(/\).*/, "", change)
-  if (change ~ /\*/) change = "first run"
-  printf "%-10s %-28s %12s   %s\n", function_name, name, counts[1], change
+  printf "%s\t%s\t%s\n", function_name, name, counts[1]
 }
 
-/regressed|^Error|error/ { print }
+/^Error|error/ { print > "/dev/stderr" }

@@ -166,8 +166,7 @@ impl Question {
             let wait = wait + wait.mul_f64(fastrand::f64() / 16.0);
             let _ = tokio::time::timeout(wait, news.wait_for(|now| *now > self.index)).await;
         }
-        let index = *news.borrow();
-        index
+        *news.borrow()
     }
 
     fn tell(

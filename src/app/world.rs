@@ -225,7 +225,7 @@ fn show_route(route: &Route, written: &live::Route, clusters: &[Arc<Cluster>]) -
     view::Route {
         name: route.name.to_string(),
         priority: written.priority,
-        r#match: route.conditions.clone(),
+        r#match: written.r#match.clone(),
         action,
         timeout_seconds: timeout.map(|t| t.as_secs_f64()),
         attempts,

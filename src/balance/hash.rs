@@ -80,16 +80,21 @@ pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]>
     headers.get_all(COOKIE).iter().find_map(|line| in_line(line.as_bytes(), name.as_bytes()))
 }
 
-/// The same in one header. A name holds no `=`, so what follows it up to the first one is white space.
+/// The same in one header. A name holds neither `=` nor `;`, so what follows it up to the first `=` is
+/// white space, and neither runs into the next pair. Only a pair of that name is looked at whole; of
+/// the others, no more than where they end.
 fn in_line<'a>(mut line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let first = name.first();
     loop {
-        let end = memchr::memchr(b';', line);
-        let pair = line.get(..end.unwrap_or(line.len()))?.trim_ascii();
-        let value = pair.strip_prefix(name).and_then(|rest| rest.trim_ascii_start().strip_prefix(b"="));
-        if let Some(value) = value {
-            return Some(value.trim_ascii());
+        line = line.trim_ascii_start();
+        // The first byte tells nearly all others apart, without a call.
+        let named = if line.first() == first { line.strip_prefix(name) } else { None };
+        if let Some(value) = named.and_then(|rest| rest.trim_ascii_start().strip_prefix(b"=")) {
+            let end = memchr::memchr(b';', value).unwrap_or(value.len());
+            return Some(value.get(..end)?.trim_ascii());
         }
-        line = line.get(end? + 1..)?;
+        let end = memchr::memchr(b';', line)?;
+        line = line.get(end + 1..)?;
     }
 }
 

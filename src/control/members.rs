@@ -6,12 +6,14 @@ use crate::config::{Live, Name};
 use crate::discovery::Update;
 use crate::endpoint::{Labels, Member, Members, Registry};
 
-/// Members by cluster and fingerprint of its source; see `config::live::Cluster::fingerprint`.
+/// Members by cluster, and by the fingerprint of its source; see
+/// `config::live::Cluster::fingerprint`. Mostly one for each cluster: its old questions are forgotten.
 #[derive(Debug, Default)]
-pub struct Book(HashMap<(Name, u64), Entry>);
+pub struct Book(HashMap<Name, Vec<Entry>>);
 
 #[derive(Debug)]
 struct Entry {
+    fingerprint: u64,
     members: Members,
     /// No config asked for it at the last sweep.
     idle: bool,
@@ -22,8 +24,7 @@ struct Entry {
 impl Book {
     /// Enters an answer.
     pub fn enter(&mut self, update: Update) {
-        let entry = Entry { members: update.members, idle: false };
-        self.0.insert((update.cluster, update.fingerprint), entry);
+        self.put(update.cluster, update.fingerprint, update.members);
     }
 
     /// Enters the members of static clusters.
@@ -36,14 +37,14 @@ impl Book {
                 registry: Registry::Passing,
                 labels: Labels { meta: e.meta.clone(), ..Labels::default() }.into(),
             });
-            let entry = Entry { members: Members::new(members), idle: false };
-            self.0.insert((name.clone(), cluster.fingerprint()), entry);
+            self.put(name.clone(), cluster.fingerprint(), Members::new(members));
         }
     }
 
     /// The members of a cluster, if its source has answered.
     pub fn find(&self, cluster: &Name, fingerprint: u64) -> Option<&Members> {
-        self.0.get(&(cluster.clone(), fingerprint)).map(|entry| &entry.members)
+        let entries = self.0.get(cluster)?;
+        entries.iter().find(|entry| entry.fingerprint == fingerprint).map(|entry| &entry.members)
     }
 
     /// Forgets answers that nobody asked for at this sweep nor at the one before.
@@ -51,10 +52,19 @@ impl Book {
     /// Not at once: a source whose cluster is taken out and put back quickly may never notice, goes
     /// on, and has no reason to say again what it said.
     pub fn sweep(&mut self, asked: impl Fn(&Name, u64) -> bool) {
-        self.0.retain(|(name, fingerprint), entry| {
-            let forgotten = std::mem::replace(&mut entry.idle, !asked(name, *fingerprint));
-            !(forgotten && entry.idle)
+        self.0.retain(|name, entries| {
+            entries.retain_mut(|entry| {
+                let forgotten = std::mem::replace(&mut entry.idle, !asked(name, entry.fingerprint));
+                !(forgotten && entry.idle)
+            });
+            !entries.is_empty()
         });
+    }
+
+    fn put(&mut self, cluster: Name, fingerprint: u64, members: Members) {
+        let entries = self.0.entry(cluster).or_default();
+        entries.retain(|entry| entry.fingerprint != fingerprint);
+        entries.push(Entry { fingerprint, members, idle: false });
     }
 }
 

@@ -119,7 +119,8 @@ impl Reader {
 
 /// Reads and compiles. `running`: what serves now. Blocks.
 fn read(file: &Path, around: &Surroundings, running: &Snapshot) -> Outcome {
-    let compiled = |config: &Config| compile(Arc::new(config.live.clone()), around).err().unwrap_or_default();
+    let compiled =
+        |config: &Config| compile(None, Arc::new(config.live.clone()), around).err().unwrap_or_default();
     let (Config { boot, live }, places) = load::file_and(file, compiled)?;
     if live.routes.is_empty() && !running.live.routes.is_empty() {
         let what = "the file has no route any more, so every request would be answered 404";
@@ -130,15 +131,20 @@ fn read(file: &Path, around: &Surroundings, running: &Snapshot) -> Outcome {
         Some(log) => log,
         None => open_log(&live, around).map_err(|problems| places.place(problems))?,
     };
-    let plan = compile(Arc::new(live), around).map_err(|problems| places.place(problems))?;
+    let plan = compile(Some(running), Arc::new(live), around).map_err(|problems| places.place(problems))?;
     Ok(Candidate { boot, plan, access_log })
 }
 
 /// Compiles, and looks whether Consul can be asked at all where it is used: a config that can never
-/// learn its members is refused like one that does not compile. Reads files.
-pub(super) fn compile(live: Arc<Live>, around: &Surroundings) -> Result<Plan, Vec<Problem>> {
+/// learn its members is refused like one that does not compile. `running`: what may be taken over from.
+/// Reads files.
+pub(super) fn compile(
+    running: Option<&Snapshot>,
+    live: Arc<Live>,
+    around: &Surroundings,
+) -> Result<Plan, Vec<Problem>> {
     let of_consul = consul::problems(&live, &consul::from_environment);
-    match Plan::new(live, around) {
+    match Plan::after(running, live, around) {
         Ok(plan) if of_consul.is_empty() => Ok(plan),
         Ok(_) => Err(of_consul),
         Err(problems) => Err(problems.into_iter().chain(of_consul).collect()),

@@ -78,7 +78,7 @@ impl Writer {
     ) -> Result<Self, Vec<Problem>> {
         let Config { boot, live } = config;
         let access_log = open_log(&live, &around)?;
-        let plan = compile(Arc::new(live), &around)?;
+        let plan = compile(None, Arc::new(live), &around)?;
         let mut book = Book::default();
         book.enter_static(&plan.live);
         let (wanted, _) = watch::channel(plan.live.clone());

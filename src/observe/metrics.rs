@@ -22,6 +22,7 @@ pub mod register;
 pub mod route;
 pub mod scrape;
 pub mod series;
+mod shelf;
 pub mod split;
 pub mod tcp;
 mod text;

@@ -60,7 +60,7 @@ pub(crate) async fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<
     if choice.panic {
         cluster.metrics.panic.inc();
     }
-    let mut peer = Box::new(cluster.peer(choice.index).clone());
+    let mut peer = Box::new(cluster.peer(choice.index));
     if let Some(forward) = ctx.forward() {
         let callers = ctx.call.as_ref().and_then(|call| call.left(now));
         limit(&mut peer.options, session, forward, (left, callers));

@@ -161,7 +161,7 @@ impl RequestCtx {
     /// The route that won.
     pub(crate) fn route(&self) -> Option<&Route> {
         let snapshot = self.snapshot.as_ref()?;
-        snapshot.table.routes.get(self.route?)
+        snapshot.table.routes.get(self.route?).map(|route| &**route)
     }
 
     /// How it is sent on.

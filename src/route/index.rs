@@ -1,10 +1,24 @@
-//! Finds the entries that a host and path can concern, without looking at the others.
+//! Finds the entries that a request can concern, without looking at the others.
 //!
 //! Hosts: one map of exact names, one of wildcard suffixes, one table for any host. A table maps
 //! the text of a path or prefix to its entries; a request looks up its whole path and each of its
 //! leading runs of segments. Regex entries stand under the longest prefix that they cannot leave,
 //! so 10,000 regexes with different first segments cost nothing, and those without any are tried
-//! one by one, in order.
+//! one by one, in order. What is found so are a few lists of entries; a long one is sorted out further
+//! by the values of a header or query parameter ([`list`](super::list)).
+//!
+//! # What a match costs
+//!
+//! | routes | cost |
+//! |---|---|
+//! | with different hosts, wildcards, paths, prefixes | a look-up for each label of the host under a wildcard, and in each of these for each segment of the path: not the number of routes |
+//! | on one path, with different `exact` values of a header or query parameter | as above, and a look-up for each value that the request has |
+//! | regexes with different text up to their first special character, at least a segment | as prefixes |
+//! | regexes that begin alike, or with `.*` | one by one, some 50 to 100 ns each: 10,000 are a millisecond |
+//! | on one path, with different methods, or conditions `regex`, `prefix`, `present`, `invert` | one by one, some 10 to 100 ns each |
+//!
+//! One by one means those that stand before the winner in order of precedence, and all of them for a
+//! request that none takes. It is what Envoy does for each route of a virtual host.
 //!
 //! The work per request is bounded by what the operator wrote, not by what the client sent: texts
 //! longer than the longest key are not looked up, or a path of a thousand slashes would cost a
@@ -17,7 +31,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::config::value::HostPattern;
+use crate::route::list::List;
 use crate::route::path::Path;
+use crate::route::{Conditions, RequestView};
 
 /// All entries by host, then path.
 #[derive(Debug, Default)]
@@ -35,23 +51,23 @@ struct Table {
     buckets: Map<Bucket>,
     longest: usize,
     /// Entries that any path can concern.
-    root: Vec<u32>,
+    root: List,
 }
 
-/// The entries at one text, each list in order of precedence.
+/// The entries at one text.
 #[derive(Debug, Default)]
 struct Bucket {
     /// Those that take just this path.
-    exact: Vec<u32>,
+    exact: List,
     /// Those that take it as a prefix, and regexes that stay under it.
-    under: Vec<u32>,
+    under: List,
 }
 
-type Map<T> = HashMap<Box<str>, T, BuildHasherDefault<Xxh3>>;
+pub(super) type Map<T> = HashMap<Box<str>, T, BuildHasherDefault<Xxh3>>;
 
 /// Hashes whole texts. Not for keys from outside.
 #[derive(Clone, Copy, Debug, Default)]
-struct Xxh3(u64);
+pub(super) struct Xxh3(u64);
 
 // === impl Index ===
 
@@ -69,10 +85,26 @@ impl Index {
         table.insert(entry, path);
     }
 
-    /// Shows `visit` every list with entries that may take the host and path, most specific first.
-    /// For all entries in them the host condition holds, and the path condition too unless it is a
+    /// Sorts long lists out, once all entries are there.
+    pub(super) fn settle<'a>(&mut self, conditions: impl Fn(u32) -> &'a Conditions) {
+        let tables = self.exact.values_mut().chain(self.suffixes.values_mut()).chain([&mut self.any]);
+        tables.for_each(|table| table.settle(&conditions));
+    }
+
+    /// Shows `visit` the entries that may take a request, in several pieces, each in order of
+    /// precedence. For all of them the host condition holds, and the path condition too unless it is a
     /// regex.
-    pub(super) fn each(&self, host: &str, path: &str, mut visit: impl FnMut(&[u32])) {
+    pub(super) fn each(&self, request: &RequestView<'_>, mut visit: impl FnMut(&[u32])) {
+        self.lists(request.host, request.path, |list| list.each(request, &mut visit));
+    }
+
+    /// The same for all requests to a host and path.
+    pub(super) fn all(&self, host: &str, path: &str, mut visit: impl FnMut(&[u32])) {
+        self.lists(host, path, |list| list.all(&mut visit));
+    }
+
+    /// Shows `visit` every list with entries that may take the host and path, most specific first.
+    fn lists(&self, host: &str, path: &str, mut visit: impl FnMut(&List)) {
         if let Some(table) = self.exact.get(host) {
             table.each(path, &mut visit);
         }
@@ -104,7 +136,12 @@ impl Table {
         }
     }
 
-    fn each(&self, path: &str, visit: &mut impl FnMut(&[u32])) {
+    fn settle<'a>(&mut self, conditions: &impl Fn(u32) -> &'a Conditions) {
+        let buckets = self.buckets.values_mut().flat_map(|bucket| [&mut bucket.exact, &mut bucket.under]);
+        buckets.chain([&mut self.root]).for_each(|list| list.settle(conditions));
+    }
+
+    fn each(&self, path: &str, visit: &mut impl FnMut(&List)) {
         if path.len() <= self.longest
             && let Some(bucket) = self.buckets.get(path)
         {

@@ -12,11 +12,9 @@
 
 use std::fmt;
 
-use regex::Regex;
-
 use crate::config::Problem;
 use crate::config::live::PathMatch;
-use crate::route::pattern;
+use crate::route::pattern::Whole;
 
 /// A compiled condition.
 #[derive(Debug)]
@@ -25,7 +23,7 @@ pub(super) enum Path {
     /// Without the slash at its end; empty: any path.
     Prefix(Box<str>),
     Regex {
-        regex: Regex,
+        regex: Whole,
         source: Box<str>,
         /// The longest prefix, in whole segments, of everything that it takes.
         under: Box<str>,
@@ -60,23 +58,23 @@ impl Path {
         match path {
             None => Ok(Self::Prefix("".into())),
             Some(PathMatch::Exact(text)) => {
-                check(text, &format!("{at}.path.exact"))?;
+                check(text, || format!("{at}.path.exact"))?;
                 Ok(Self::Exact(text.as_str().into()))
             }
             Some(PathMatch::Prefix(text)) => {
-                let at = format!("{at}.path.prefix");
-                check(text, &at)?;
+                check(text, || format!("{at}.path.prefix"))?;
                 if text.ends_with("//") {
+                    let at = format!("{at}.path.prefix");
                     return Err(Problem::new(at, format!("the prefix `{text}` ends with an empty segment"))
                         .hint(format!("write `{}`", text.trim_end_matches('/'))));
                 }
                 Ok(Self::Prefix(trim(text).into()))
             }
             Some(PathMatch::Regex(source)) => {
-                let regex = pattern::whole(source, &format!("{at}.path.regex"))?;
-                let lead = pattern::lead(source);
-                let under = lead.rfind('/').map_or("", |slash| &lead[..slash]);
-                Ok(Self::Regex { regex, source: source.as_str().into(), under: under.into() })
+                let regex = Whole::new(source, &format!("{at}.path.regex"))?;
+                let lead = regex.lead();
+                let under = lead.rfind('/').map_or("", |slash| &lead[..slash]).into();
+                Ok(Self::Regex { regex, source: source.as_str().into(), under })
             }
         }
     }
@@ -124,18 +122,18 @@ impl fmt::Display for Path {
 }
 
 /// Refuses a text that no request's path can equal or start with.
-fn check(text: &str, at: &str) -> Result<(), Problem> {
+fn check(text: &str, at: impl Fn() -> String) -> Result<(), Problem> {
     if !text.starts_with('/') {
-        return Err(Problem::new(at, format!("the path `{text}` does not start with `/`"))
+        return Err(Problem::new(at(), format!("the path `{text}` does not start with `/`"))
             .hint(format!("write `/{text}`")));
     }
     if text.contains(['?', '#']) {
-        return Err(Problem::new(at, format!("the path `{text}` holds a query or fragment"))
+        return Err(Problem::new(at(), format!("the path `{text}` holds a query or fragment"))
             .hint("conditions on the query go into match.query"));
     }
     if text.bytes().any(|b| !b.is_ascii_graphic()) {
         return Err(Problem::new(
-            at,
+            at(),
             format!("the path `{text}` holds what a request can only send encoded"),
         )
         .hint("percent-encode it, as clients do: `/caf%C3%A9`, `/a%20b`"));

@@ -4,8 +4,15 @@
 //! make big is the program, and `(\w{100}){100}` would be. Both the program and the lazily built
 //! automaton are therefore capped. The bad side: a regex that is legal elsewhere, with large
 //! counted repetitions of Unicode classes, is refused.
+//!
+//! Those of conditions are compiled below the crate's own door: it would turn each small one into a
+//! whole automaton at once, which took nine tenths of the time to compile a table with regexes and most
+//! of its memory. The lazy automaton is as quick from the second look on.
 
 use regex::{Regex, RegexBuilder};
+use regex_automata::meta;
+use regex_automata::nfa::thompson::WhichCaptures;
+use regex_syntax::hir::{Hir, HirKind, Literal, Look};
 
 use crate::config::Problem;
 
@@ -15,72 +22,116 @@ const SIZE_LIMIT: usize = 256 << 10;
 /// Bytes that the automaton of one regex may take on each thread that uses it.
 const CACHE_LIMIT: usize = 256 << 10;
 
+/// A regex that must match the whole text.
+#[derive(Clone, Debug)]
+pub struct Whole {
+    regex: meta::Regex,
+    lead: Box<str>,
+}
+
 /// Compiles a regex that may match anywhere.
 ///
 /// # Errors
 ///
 /// A problem at `at` when it is no regex, or too big.
 pub fn anywhere(pattern: &str, at: &str) -> Result<Regex, Problem> {
-    build(pattern).map_err(|error| problem(&error, at))
+    let builder = RegexBuilder::new(pattern).size_limit(SIZE_LIMIT).dfa_size_limit(CACHE_LIMIT).build();
+    builder.map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => too_big(at),
+        other => no_regex(&other.to_string(), at),
+    })
 }
 
-/// Compiles a regex that must match the whole text.
-///
-/// The pattern is compiled by itself first: `a)|(?:b` is no regex, yet between `^(?:` and `)$` it
-/// would become one that is not anchored.
-///
-/// # Errors
-///
-/// A problem at `at` when it is no regex, or too big.
-pub fn whole(pattern: &str, at: &str) -> Result<Regex, Problem> {
-    if pattern.contains(')') {
-        anywhere(pattern, at)?;
+// === impl Whole ===
+
+impl Whole {
+    /// Compiles a regex that must match the whole text.
+    ///
+    /// The pattern is parsed by itself and then anchored: as text, `a)|(?:b` between `^(?:` and `)$` would
+    /// become a regex that is not.
+    ///
+    /// # Errors
+    ///
+    /// A problem at `at` when it is no regex, or too big.
+    pub fn new(pattern: &str, at: &str) -> Result<Self, Problem> {
+        let hir = regex_syntax::parse(pattern).map_err(|error| no_regex(&error.to_string(), at))?;
+        let mut lead = Vec::new();
+        extend(&mut lead, &hir);
+        let whole = Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]);
+        let config = meta::Config::new()
+            .nfa_size_limit(Some(SIZE_LIMIT))
+            .hybrid_cache_capacity(CACHE_LIMIT)
+            .dfa(false)
+            .which_captures(WhichCaptures::None);
+        let regex = meta::Builder::new().configure(config).build_from_hir(&whole).map_err(|error| {
+            if error.size_limit().is_some() { too_big(at) } else { no_regex(&error.to_string(), at) }
+        })?;
+        Ok(Self { regex, lead: utf8(&lead).into() })
     }
-    // In the `x` mode a comment at the end swallows the bracket that closes the group; a line break
-    // ends it, and is ignored in that mode.
-    build(&format!("^(?:{pattern})$"))
-        .or_else(|error| match build(pattern) {
-            Ok(_) => build(&format!("^(?:{pattern}\n)$")),
-            Err(_) => Err(error),
-        })
-        .map_err(|error| problem(&error, at))
-}
 
-/// The literal text that everything the regex matches (as a [`whole`] one) must start with. Errs on
-/// the short side.
-pub fn lead(pattern: &str) -> &str {
-    // An alternative may start otherwise. It could stand in a class or a group; that is not worth
-    // telling apart.
-    if pattern.contains('|') {
-        return "";
+    /// Whether it takes a text.
+    pub fn is_match(&self, text: &str) -> bool {
+        self.regex.is_match(text)
     }
-    let text = pattern.strip_prefix('^').unwrap_or(pattern);
-    let plain =
-        |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '~' | '%' | '=' | ',' | ':');
-    let end = text.find(|c| !plain(c)).unwrap_or(text.len());
-    // A quantifier belongs to the character before it, which may then be absent.
-    let optional = text[end..].starts_with(['*', '?', '{']);
-    &text[..end - usize::from(optional && end > 0)]
+
+    /// The literal text that everything it takes starts with. Errs on the short side.
+    pub fn lead(&self) -> &str {
+        &self.lead
+    }
 }
 
-fn build(pattern: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(pattern).size_limit(SIZE_LIMIT).dfa_size_limit(CACHE_LIMIT).build()
+/// What of these bytes is a text; a class may end within a character.
+fn utf8(bytes: &[u8]) -> &str {
+    let whole = bytes.utf8_chunks().next();
+    whole.map_or("", |chunk| chunk.valid())
 }
 
-fn problem(error: &regex::Error, at: &str) -> Problem {
-    match error {
-        regex::Error::CompiledTooBig(_) => {
-            Problem::new(at, format!("the regex is over {} KiB when compiled", SIZE_LIMIT >> 10))
-                .hint("use smaller repetition counts, or (?-u) where ASCII is enough")
+/// Appends the text that a match of `hir` must start with. False: what follows it can be anything.
+fn extend(lead: &mut Vec<u8>, hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => true,
+        HirKind::Literal(Literal(text)) => {
+            lead.extend_from_slice(text);
+            true
         }
-        // The crate's text draws a caret over several lines; its last line is the sentence.
-        other => {
-            let text = other.to_string();
-            let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            Problem::new(at, format!("not a regex: {why}"))
-                .hint("the syntax is that of Rust's regex crate: no look-around, no back-references")
+        HirKind::Capture(group) => extend(lead, &group.sub),
+        HirKind::Concat(parts) => parts.iter().all(|part| extend(lead, part)),
+        HirKind::Alternation(ways) => {
+            lead.extend(common(ways));
+            false
         }
+        HirKind::Repetition(again) if again.min > 0 => {
+            extend(lead, &again.sub);
+            false
+        }
+        HirKind::Repetition(_) | HirKind::Class(_) => false,
     }
+}
+
+/// What all of several ways start with.
+fn common(ways: &[Hir]) -> Vec<u8> {
+    let mut starts = ways.iter().map(|way| {
+        let mut start = Vec::new();
+        extend(&mut start, way);
+        start
+    });
+    let first = starts.next().unwrap_or_default();
+    starts.fold(first, |mut common, start| {
+        common.truncate(common.iter().zip(&start).take_while(|(a, b)| a == b).count());
+        common
+    })
+}
+
+fn no_regex(text: &str, at: &str) -> Problem {
+    // The crate's text draws a caret over several lines; its last line is the sentence.
+    let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    Problem::new(at, format!("not a regex: {why}"))
+        .hint("the syntax is that of Rust's regex crate: no look-around, no back-references")
+}
+
+fn too_big(at: &str) -> Problem {
+    Problem::new(at, format!("the regex is over {} KiB when compiled", SIZE_LIMIT >> 10))
+        .hint("use smaller repetition counts, or (?-u) where ASCII is enough")
 }
 
 #[cfg(test)]
@@ -97,7 +148,7 @@ mod tests {
             ("[)]", ")", "))"),
             ("(?m)a", "a", "a\na"),
         ] {
-            let regex = whole(pattern, "").unwrap();
+            let regex = Whole::new(pattern, "").unwrap();
             assert!(regex.is_match(takes), "{pattern} takes {takes}");
             assert!(!regex.is_match(not), "{pattern} does not take {not}");
         }
@@ -106,7 +157,7 @@ mod tests {
     #[test]
     fn what_is_no_regex_is_refused_also_if_wrapping_would_mend_it() {
         for pattern in ["(", "a)|(?:b", "[(])|(?:b[)]", r"\p{Nope}", "(?=a)"] {
-            let problem = whole(pattern, "p").unwrap_err();
+            let problem = Whole::new(pattern, "p").unwrap_err();
             assert!(problem.what.starts_with("not a regex: "), "{problem}");
             assert!(!problem.what.contains('\n'), "{problem}");
         }
@@ -114,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_huge_regex_is_refused() {
-        let problem = whole(r"(\w{100}){100}", "p").unwrap_err();
+        let problem = Whole::new(r"(\w{100}){100}", "p").unwrap_err();
         assert_eq!(problem.what, "the regex is over 256 KiB when compiled");
     }
 
@@ -127,13 +178,22 @@ mod tests {
             ("/ab*c", "/a"),
             ("/ab{0,2}", "/a"),
             ("/ab+", "/ab"),
-            ("/a|/b", ""),
-            ("(?i)/a", ""),
-            (r"/a\.b", "/a"),
+            ("/a|/b", "/"),
+            ("/a|b", ""),
+            ("/a/(x|y)/b", "/a/"),
+            ("/(abc|abd|ab)/", "/ab"),
+            ("/a/[|]", "/a/|"),
+            ("/a/[xy]", "/a/"),
+            ("(?i)/a", "/"),
+            ("/é|/è", "/"),
+            (r"/a\.b", "/a.b"),
+            ("(/a/)(b)c?", "/a/b"),
+            ("(/a)+/b", "/a"),
+            ("(/a)*/b", ""),
+            ("(?x) /a  # |", "/a"),
             ("", ""),
-            ("?", ""),
         ] {
-            assert_eq!(lead(pattern), text, "{pattern}");
+            assert_eq!(Whole::new(pattern, "").unwrap().lead(), text, "{pattern}");
         }
     }
 }

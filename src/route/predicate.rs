@@ -10,11 +10,11 @@ use std::fmt;
 
 use http::header::HeaderName;
 use http::{HeaderMap, Method};
-use regex::Regex;
 
 use crate::config::Problem;
 use crate::config::live::ValueMatch;
-use crate::route::{pattern, query};
+use crate::route::pattern::Whole;
+use crate::route::query;
 
 /// A condition on the values that a request has under a name.
 #[derive(Debug, PartialEq)]
@@ -28,7 +28,7 @@ pub(super) struct Condition<N> {
 enum Test {
     Exact(Box<str>),
     Prefix(Box<str>),
-    Regex { regex: Regex, source: Box<str> },
+    Regex { regex: Whole, source: Box<str> },
     Present,
 }
 
@@ -101,6 +101,18 @@ impl Condition<Box<str>> {
     }
 }
 
+// === impl Condition ===
+
+impl<N> Condition<N> {
+    /// The one value that it holds for, if there is such a one.
+    pub(super) fn exact(&self) -> Option<&str> {
+        match &self.test {
+            Test::Exact(text) if !self.invert => Some(text),
+            _ => None,
+        }
+    }
+}
+
 /// What is expected, as in `header x-beta: expected exactly "1"`.
 impl<N> fmt::Display for Condition<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,7 +137,7 @@ impl Test {
             (Some(text), None, None, None) => Self::Exact(text.as_str().into()),
             (None, Some(text), None, None) => Self::Prefix(text.as_str().into()),
             (None, None, Some(source), None) => Self::Regex {
-                regex: pattern::whole(source, &format!("{at}.regex"))?,
+                regex: Whole::new(source, &format!("{at}.regex"))?,
                 source: source.as_str().into(),
             },
             (None, None, None, Some(present)) => return Ok((Self::Present, *invert == *present)),

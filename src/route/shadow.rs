@@ -52,7 +52,7 @@ impl Router {
             Path::Prefix(text) | Path::Regex { under: text, .. } => format!("{text}/"),
         };
         let mut best = rank;
-        self.index.each(&host, &path, |list| {
+        self.index.all(&host, &path, |list| {
             let mut nearer = list.iter().copied().take_while(|other| *other < best);
             let covers = |other: &u32| {
                 self.route_of(*other) != entry.route as usize && self.conditions(*other).covers(route)

@@ -1,5 +1,6 @@
 //! Tables and requests by example. `reference` holds the router to a naive one over random tables.
 
+mod crowded;
 mod reference;
 mod speed;
 

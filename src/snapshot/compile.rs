@@ -2,9 +2,11 @@
 //! it, which cannot.
 //!
 //! A plan is made once per config: routes, filters, hash policies. It reports every problem, not
-//! the first. Each later change of members makes a new snapshot from the same plan, and shares with
-//! the previous one every cluster whose members did not change.
+//! the first, and shares with the snapshot that serves every route that is the same ([`before`]). Each
+//! later change of members makes a new snapshot from the same plan, and shares with the previous one
+//! every cluster whose members did not change.
 
+mod before;
 mod route;
 
 use std::collections::HashMap;
@@ -23,6 +25,8 @@ use crate::filter::Registry;
 use crate::observe::Metrics;
 use crate::observe::access::AccessLog;
 use crate::route::{Router, Rule};
+use crate::snapshot::compile::before::{Before, Known};
+use crate::snapshot::compile::route::Draft;
 use crate::snapshot::mirror::Connections;
 use crate::snapshot::tcp::Tcp;
 use crate::snapshot::{Serving, Snapshot, Table};
@@ -50,11 +54,14 @@ pub struct Plan {
     clusters: Box<[PlannedCluster]>,
     /// The indexes of the routes that have a split.
     splits: Box<[usize]>,
+    /// Whether any route has a mirror.
+    mirrors: bool,
 }
 
 #[derive(Clone, Debug)]
 struct PlannedCluster {
     name: Name,
+    config: Arc<live::Cluster>,
     /// Whether its members come from a source and not from the file.
     discovered: bool,
     fingerprint: u64,
@@ -83,29 +90,51 @@ impl Plan {
     ///
     /// Every problem, with its config path.
     pub fn new(live: Arc<Live>, around: &Surroundings) -> Result<Self, Vec<Problem>> {
+        Self::after(None, live, around)
+    }
+
+    /// As [`new`](Self::new), and takes over what is the same in a snapshot that was compiled in the same
+    /// surroundings. What comes out serves alike.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn after(
+        previous: Option<&Snapshot>,
+        live: Arc<Live>,
+        around: &Surroundings,
+    ) -> Result<Self, Vec<Problem>> {
         // Destructured in full, so that a new key can't be forgotten here.
         let Live { access_log: _, consul: _, clusters, routes, splits: _, forwarding: _, register: _ } =
             &*live;
         let mut problems = Vec::new();
         let mut planned = Vec::with_capacity(clusters.len());
-        for (name, cluster) in clusters {
-            match PlannedCluster::new(name, cluster) {
+        for (index, (name, cluster)) in clusters.iter().enumerate() {
+            let old = previous.and_then(|before| before.cluster_near(index, name));
+            match PlannedCluster::new(name, cluster, old) {
                 Ok(cluster) => planned.push(cluster),
                 Err(more) => problems.extend(more),
             }
         }
-        let rules: Vec<_> = routes
-            .iter()
-            .map(|r| Rule { name: &r.name, priority: r.priority, conditions: &r.r#match })
-            .collect();
-        let router = Router::compile(&rules).map_err(|more| problems.extend(more));
+        let mut before = previous.map(|snapshot| Before::new(snapshot, &live));
+        let known = |(position, route)| before.as_mut()?.known(position, route);
+        let known: Vec<_> = routes.iter().enumerate().map(known).collect();
+        let router = router(routes, &known, previous).map_err(|more| problems.extend(more));
         let indexes: HashMap<_, _> = clusters.keys().enumerate().map(|(index, name)| (name, index)).collect();
         let mut drafts = Vec::with_capacity(routes.len());
+        let mut splits = Vec::new();
         for (index, route) in routes.iter().enumerate() {
-            match route::draft(&format!("routes[{index}]"), route, &indexes, around) {
+            let kept = || previous?.table.routes.get(known[index]?.whole()?).cloned();
+            let kept = kept().filter(|kept| kept.split().is_none_or(|place| place == splits.len()));
+            let draft = match kept {
+                Some(route) => Ok(Draft::Kept(route)),
+                None => route::draft(&format!("routes[{index}]"), route, splits.len(), &indexes, around),
+            };
+            match draft {
                 Ok(draft) => drafts.push(draft),
                 Err(more) => problems.extend(more),
             }
+            splits.extend(route.split.is_some().then_some(index));
         }
         let passed = tcp(&indexes, &live, around).map_err(|more| problems.extend(more));
         let Ok(router) = router else { return Err(problems) };
@@ -115,9 +144,8 @@ impl Plan {
         let mut table = route::finish(router, drafts, &live, &indexes, around);
         table.tcp = passed.unwrap_or_default();
         let table = Arc::new(table);
-        let splits = live.routes.iter().enumerate().filter(|(_, route)| route.split.is_some());
-        let splits = splits.map(|(index, _)| index).collect();
-        Ok(Self { table, clusters: planned.into(), splits, live })
+        let mirrors = live.routes.iter().any(|route| route.mirror.is_some());
+        Ok(Self { table, clusters: planned.into(), splits: splits.into(), mirrors, live })
     }
 
     /// Whether this is the same config, and the files that it names hold the same.
@@ -146,23 +174,23 @@ impl Plan {
     /// The next snapshot.
     pub fn snapshot(&self, step: Step<'_>, roster: &mut Roster, around: &Surroundings) -> Snapshot {
         let Step { previous, members, standing, access_log, cause, now } = step;
-        if self.live.routes.iter().any(|route| route.mirror.is_some()) {
+        if self.mirrors {
             around.mirrors.get();
         }
         let mut hasher = Xxh3::new();
         hasher.update(&self.table.digest.to_le_bytes());
-        let compile = |planned: &PlannedCluster| {
-            let PlannedCluster { name, fingerprint, hash, transport, .. } = planned;
+        let compile = |planned: (usize, &PlannedCluster)| {
+            let (index, PlannedCluster { name, config, fingerprint, hash, transport, .. }) = planned;
             let members = members(name, *fingerprint);
-            let config = &self.live.clusters[name];
-            let kept = previous.cluster(name.as_str()).filter(|old| {
+            let kept = previous.cluster_near(index, name).filter(|old| {
                 let same = match (&old.members, &members) {
                     (Some(a), Some(b)) => a.same(b),
                     (None, None) => true,
                     _ => false,
                 };
                 let way = old.transport.key() == transport.key();
-                same && way && old.fingerprint == *fingerprint && old.config == *config
+                let config = Arc::ptr_eq(&old.config, config) || old.config == *config;
+                same && way && old.fingerprint == *fingerprint && config
             });
             let cluster = match kept {
                 Some(old) => old.clone(),
@@ -174,7 +202,7 @@ impl Plan {
             hasher.update(&cluster.digest.to_le_bytes());
             cluster
         };
-        let clusters = self.clusters.iter().map(compile).collect();
+        let clusters = self.clusters.iter().enumerate().map(compile).collect();
         let splits = self.splits(previous, standing);
         splits.iter().for_each(|serving| hasher.update(&serving.digest.to_le_bytes()));
         Snapshot {
@@ -191,6 +219,8 @@ impl Plan {
     }
 
     fn splits(&self, previous: &Snapshot, standing: &dyn Fn(&Name) -> Standing) -> Arc<[Arc<Serving>]> {
+        // The config itself is the same but for reloads: then only what stands over it can differ.
+        let unchanged = Arc::ptr_eq(&previous.live, &self.live);
         // Mostly the same splits as before, in the same places.
         let mut by_name: Option<HashMap<&Name, &Arc<Serving>>> = None;
         let mut before = |position: usize, name: &Name| {
@@ -200,24 +230,33 @@ impl Plan {
                 by_name.get_or_insert_with(all).get(name).copied()
             })
         };
-        let routes = self.splits.iter().map(|index| &self.live.routes[*index]).enumerate();
-        let next = routes.filter_map(|(position, live::Route { name, split, .. })| {
-            Some(Serving::next(name, split.as_ref()?, standing(name), before(position, name)))
-        });
-        next.collect()
+        let next = |(position, index): (usize, &usize)| {
+            let live::Route { name, split, .. } = &self.live.routes[*index];
+            let (old, standing) = (before(position, name), standing(name));
+            match old {
+                Some(old) if unchanged && old.standing == standing => Some(old.clone()),
+                _ => Some(Serving::next(name, split.as_ref()?, standing, old)),
+            }
+        };
+        self.splits.iter().enumerate().filter_map(next).collect()
     }
 }
 
 // === impl PlannedCluster ===
 
 impl PlannedCluster {
-    fn new(name: &Name, config: &live::Cluster) -> Result<Self, Vec<Problem>> {
+    /// `old`: the cluster of this name that serves. What reads files is made anew all the same.
+    fn new(name: &Name, config: &live::Cluster, old: Option<&Arc<Cluster>>) -> Result<Self, Vec<Problem>> {
         let at = format!("clusters.{name}");
         let hash = HashPolicy::new(&config.load_balancing.hash)
             .map_err(|why| vec![Problem::new(format!("{at}.load_balancing.hash"), why)]);
         match (hash, Transport::compile(config, &at)) {
             (Ok(hash), Ok(transport)) => Ok(Self {
                 name: name.clone(),
+                config: match old.filter(|old| *old.config == *config) {
+                    Some(old) => old.config.clone(),
+                    None => Arc::new(config.clone()),
+                },
                 discovered: config.r#static.is_none(),
                 fingerprint: config.fingerprint(),
                 hash,
@@ -226,6 +265,25 @@ impl PlannedCluster {
             (hash, transport) => Err(hash.err().into_iter().chain(transport.err()).flatten().collect()),
         }
     }
+}
+
+/// The router of a config's routes. If all their conditions are those of the previous one, it is that.
+fn router(
+    routes: &[live::Route],
+    known: &[Option<Known>],
+    previous: Option<&Snapshot>,
+) -> Result<Arc<Router>, Vec<Problem>> {
+    if let Some(before) = previous
+        && before.live.routes.len() == routes.len()
+        && (0..).zip(known).all(|(index, known)| known.is_some_and(|known| known.index() == index))
+        && before.live.routes.iter().zip(routes).all(|(old, new)| old.priority == new.priority)
+    {
+        return Ok(before.table.router.clone());
+    }
+    let rules = routes.iter().map(|r| Rule { name: &r.name, priority: r.priority, conditions: &r.r#match });
+    let rules: Vec<_> = rules.collect();
+    let kept = |index: usize| previous?.table.router.keep(known[index]?.index());
+    Router::compile_from(&rules, kept).map(Arc::new)
 }
 
 /// What the listeners do that pass bytes on.

@@ -6,9 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use crate::config::Name;
+use crate::config::digest::digest;
 use crate::config::live;
 use crate::split::sample::Sample;
 use crate::split::{Origin, Standing, Weights};
@@ -56,7 +55,7 @@ impl Serving {
         let noticed = (route, &*weights.seed, weights.values());
         Arc::new(Self {
             route: route.clone(),
-            digest: xxh3_64(format!("{noticed:?}").as_bytes()),
+            digest: digest(&noticed),
             variants: names().cloned().collect(),
             sample,
             problem: standing.problem.clone().or(unfit),

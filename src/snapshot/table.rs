@@ -2,10 +2,10 @@
 //!
 //! A table depends on the config alone, not on members; a change of endpoints shares it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Name;
-use crate::config::live;
 use crate::filter::Chain;
 use crate::filter::headers::Edits;
 use crate::filter::redirect::Redirect;
@@ -29,9 +29,11 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// All routes.
 #[derive(Debug)]
 pub struct Table {
-    pub router: Router,
-    /// In the order of the file; the router answers with indexes into it.
-    pub routes: Box<[Route]>,
+    /// Shared with the table before, if no condition of any route changed.
+    pub router: Arc<Router>,
+    /// In the order of the file; the router answers with indexes into it. Those that did not change are
+    /// shared with the table before.
+    pub routes: Box<[Arc<Route>]>,
     /// By the index of a cluster, who stands in for it.
     pub failover: Box<[Box<[Fallback]>]>,
     /// By the index of a listener, what it does with connections, if it passes them on as bytes.
@@ -67,8 +69,6 @@ pub struct Route {
     pub variants: Box<[VariantMetrics]>,
     /// What its tunnels are counted under, by the index of their cluster.
     pub upgraded: Box<[(usize, UpgradedMetrics)]>,
-    /// The conditions as written, for people.
-    pub conditions: live::Match,
 }
 
 /// What requests are counted under, by the index of the cluster that stood in.
@@ -127,6 +127,19 @@ pub enum Target {
     },
 }
 
+// === impl Route ===
+
+impl Route {
+    /// The index of its split among the snapshot's, if it has one.
+    pub fn split(&self) -> Option<usize> {
+        let Action::Forward(forward) = &self.action else { return None };
+        match forward.target {
+            Target::Split { index, .. } => Some(index),
+            Target::Cluster(_) => None,
+        }
+    }
+}
+
 // === impl Table ===
 
 impl Table {
@@ -135,7 +148,7 @@ impl Table {
         let listeners: Vec<_> = around.listeners.iter().map(String::as_str).collect();
         let unrouted = around.metrics.route(&listeners, "", "", "");
         Self {
-            router: Router::empty(),
+            router: Arc::new(Router::empty()),
             routes: Box::default(),
             failover: Box::default(),
             tcp: Box::default(),

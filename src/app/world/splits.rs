@@ -30,7 +30,8 @@ pub(super) fn all(snapshot: &Snapshot) -> Vec<view::Split> {
 /// That of a route.
 pub(super) fn one(snapshot: &Snapshot, route: &str) -> Result<view::Split, Refused> {
     let compiled = snapshot.table.routes.iter().find(|known| known.name.as_str() == route);
-    find(snapshot, route).map(|(split, serving)| show(snapshot, split, serving, compiled))
+    find(snapshot, route)
+        .map(|(split, serving)| show(snapshot, split, serving, compiled.map(|found| &**found)))
 }
 
 /// What other weights would move. The same judgement as when they are set.

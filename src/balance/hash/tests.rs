@@ -94,3 +94,18 @@ proptest! {
         policy.key(&map, Some(&query), None);
     }
 }
+
+proptest! {
+    /// The quick search against the words of the RFC: pairs between semicolons, blanks around their parts.
+    #[test]
+    fn a_cookie_is_found_where_a_naive_search_finds_it(
+        line in "[ a;=b\t]{0,24}", name in "[ab]{1,2}",
+    ) {
+        let naive = line.split(';').find_map(|pair| {
+            let (key, value) = pair.split_once('=')?;
+            (key.trim() == name).then(|| value.trim().to_owned())
+        });
+        let found = in_line(line.as_bytes(), name.as_bytes()).map(|value| String::from_utf8(value.to_vec()).unwrap());
+        prop_assert_eq!(found, naive, "{:?}", line);
+    }
+}

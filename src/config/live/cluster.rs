@@ -15,7 +15,7 @@ use crate::config::value::Span;
 pub const MAX_FAILOVER: usize = 8;
 
 /// A set of endpoints that requests are balanced over. Exactly one of `consul`, `static`, `dns`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(extend("oneOf" = [{"required": ["consul"]}, {"required": ["static"]}, {"required": ["dns"]}]))]
 pub struct Cluster {
@@ -62,7 +62,7 @@ pub enum Protocol {
 }
 
 /// How endpoints are spoken to over TLS.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UpstreamTls {
     /// PEM file of the authorities that may have signed the endpoints' certificates. Default: those of
@@ -90,7 +90,7 @@ pub enum ProxyVersion {
 }
 
 /// The instances of a service in Consul.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConsulService {
     /// The name of the service.
@@ -110,7 +110,7 @@ pub struct ConsulService {
 }
 
 /// Endpoints written in the file.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Static {
     /// At least one.
@@ -119,7 +119,7 @@ pub struct Static {
 }
 
 /// One endpoint written in the file.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StaticEndpoint {
     /// IP address and port. For a name use a `dns` cluster.
@@ -134,7 +134,7 @@ pub struct StaticEndpoint {
 }
 
 /// Endpoints from the answers of a DNS resolver.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dns {
     /// The name to ask for, as `my-service.service.consul`.
@@ -154,7 +154,7 @@ pub struct Dns {
 }
 
 /// How one endpoint of a cluster is chosen.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoadBalancing {
     /// Default: `round_robin`.
@@ -172,7 +172,7 @@ pub struct LoadBalancing {
 }
 
 /// Where this node is. An endpoint is near if everything that is given here holds for it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Locality {
     /// The Consul datacenter.
@@ -199,7 +199,7 @@ pub enum Policy {
 }
 
 /// A part of the request that a hashing policy keys on.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HashKey {
     /// The first value of a header.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::value::Network;
 
 /// What endpoints and clients are told of the way between them.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Forwarding {
     /// Proxies in front. What they say in `x-forwarded-*` and `forwarded` is believed and added to; the
@@ -24,7 +24,7 @@ pub struct Forwarding {
 }
 
 /// What is done with W3C's `traceparent`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Traceparent {
     /// Sent on as it came.
@@ -35,7 +35,7 @@ pub enum Traceparent {
 }
 
 /// What is done with a client's `x-request-id`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestId {
     /// It stays; made where there is none.

@@ -1,6 +1,7 @@
 //! How a cluster finds out which endpoints work, and how much it may be asked for at once.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -90,7 +91,7 @@ pub struct GrpcCheck {
 }
 
 /// Takes endpoints out for what their answers to real requests are like.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutlierDetection {
     /// So many failures in a row eject: 5xx, connect failures, resets, time-outs. 0: never.
@@ -123,7 +124,7 @@ pub struct SuccessRate {
 }
 
 /// Ejects who fails more than a fixed share of its requests.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FailurePercentage {
     /// Of the requests in an interval.
@@ -134,7 +135,7 @@ pub struct FailurePercentage {
 }
 
 /// How much a cluster is asked for at once. What is over it is answered 503 `UO`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CircuitBreaker {
     /// Connections in use: one for each request on its way that does not pause before another try.
@@ -186,6 +187,13 @@ impl Default for OutlierDetection {
             success_rate: None,
             failure_percentage: None,
         }
+    }
+}
+
+impl Hash for SuccessRate {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { minimum_requests, minimum_endpoints, deviations } = self;
+        (minimum_requests, minimum_endpoints, deviations.to_bits()).hash(state);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::config::value::Span;
 
 /// How often a request is tried. Without it: connections that cannot be opened on up to five
 /// endpoints, others twice. The tries, their pauses included, share the route's `timeout`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retry {
     /// Tries in all, the first included: 1 to 10.
@@ -65,7 +65,7 @@ pub enum RetryOn {
 }
 
 /// The pause before another try: random, between nothing and `base` doubled for each try before.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Backoff {
     pub base: Span,
@@ -74,7 +74,7 @@ pub struct Backoff {
 
 /// Tries after the first that a cluster takes, so that retries do not crush what is left of it. Those
 /// for a connection that could not be opened are not counted: they load nobody.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Budget {
     /// Of the requests: of those on their way, and of those before, which save up for moments when many

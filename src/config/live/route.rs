@@ -10,7 +10,7 @@ use crate::config::value::{HostPattern, Name, Span};
 
 /// A rule that says what happens to some requests. Exactly one of `cluster`, `split`, `redirect`,
 /// `respond`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [
     {"required": ["cluster"]}, {"required": ["split"]}, {"required": ["redirect"]}, {"required": ["respond"]}
@@ -59,7 +59,7 @@ pub struct Route {
 }
 
 /// A filter by the name under which the binary knows it, and what it is told.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     /// As given to `app::Builder::filter`.
@@ -70,7 +70,7 @@ pub struct Filter {
 }
 
 /// The conditions of a route. All that are given must hold.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Match {
     /// Any of these. Empty: any host.
@@ -86,7 +86,7 @@ pub struct Match {
 }
 
 /// A condition on the path.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PathMatch {
     /// The whole path.
@@ -99,7 +99,7 @@ pub enum PathMatch {
 
 /// A condition on a header or query parameter. Exactly one of `exact`, `prefix`, `regex`,
 /// `present`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [
     {"required": ["exact"]}, {"required": ["prefix"]}, {"required": ["regex"]}, {"required": ["present"]}
@@ -121,7 +121,7 @@ pub struct ValueMatch {
 }
 
 /// An answer that sends the client elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Redirect {
     /// May hold `{scheme}`, `{host}`, `{path}` and `{query}` (which brings its `?`).
@@ -133,7 +133,7 @@ pub struct Redirect {
 }
 
 /// An answer that is written in the file.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Respond {
     /// 200 to 599.
@@ -148,7 +148,7 @@ pub struct Respond {
 }
 
 /// A change of the path before it goes upstream. Either `prefix`, or `regex` and `to`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{"required": ["prefix"]}, {"required": ["regex", "to"]}]))]
 pub struct Rewrite {
@@ -162,7 +162,7 @@ pub struct Rewrite {
 }
 
 /// Edits of a header map: first `remove`, then `set`, then `add`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HeaderEdits {
     /// Replaces every value.

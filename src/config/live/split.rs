@@ -1,6 +1,7 @@
 //! Splits: one route, several clusters, by weight.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ pub const MAX_VARIANTS: usize = 64;
 /// Sends a share of the requests to each of several variants. Which one a request gets depends on
 /// `seed`, its key and the names of the variants only, so it is the same on every node, and a change
 /// of weights moves as few keys as possible.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Split {
     /// What makes this split independent of others on the same key. Default: the route's name.
@@ -41,7 +42,7 @@ pub struct Split {
 }
 
 /// A part of the request that keeps it with one variant.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SplitKey {
     /// The first value of a header.
@@ -55,7 +56,7 @@ pub enum SplitKey {
 }
 
 /// A cookie that keys a split.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SplitCookie {
     /// As in `cookie: name=value`.
@@ -65,7 +66,7 @@ pub struct SplitCookie {
 }
 
 /// One of the places that a split sends requests to.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
     /// Unique in the split; part of what is hashed, so that renaming it reassigns its keys.
@@ -78,7 +79,7 @@ pub struct Variant {
 }
 
 /// Requests that get a certain variant.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Override {
     /// The conditions. All that are given must hold.
@@ -99,7 +100,7 @@ pub enum OnUnhealthy {
 }
 
 /// Where weights come from that the whole fleet serves.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Splits {
     /// A prefix in Consul's KV store, as `tidegate/splits`. Below it lies one JSON document for each
@@ -128,6 +129,15 @@ impl Split {
     /// The weights of the file, by variant.
     pub fn weights(&self) -> BTreeMap<Name, u64> {
         self.variants.iter().map(|variant| (variant.name.clone(), variant.weight)).collect()
+    }
+}
+
+// === impl Mirror ===
+
+impl Hash for Mirror {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { cluster, fraction, methods } = self;
+        (cluster, fraction.to_bits(), methods).hash(state);
     }
 }
 

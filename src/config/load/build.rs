@@ -64,6 +64,12 @@ struct Key {
     text: Option<Arc<str>>,
 }
 
+/// Up to so many keys of a mapping are compared one by one.
+const FEW: usize = 16;
+
+/// Where each key of a mapping stands first; none: it has few, which are compared one by one.
+struct Lines(Option<HashMap<Arc<str>, u32>>);
+
 /// The file is too large or too deep to go on with; why, is told already.
 struct TooMuch;
 
@@ -250,7 +256,9 @@ impl Builder {
     fn close(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
         let mut merged = Vec::new();
         let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
-        let mut lines: HashMap<Arc<str>, u32> = HashMap::with_capacity(entries.len());
+        // Most mappings have a handful of keys, and are as many as there are routes.
+        let few = entries.len() <= FEW && entries.iter().all(|entry| &*entry.key != "<<");
+        let mut lines = Lines((!few).then(|| HashMap::with_capacity(entries.len())));
         // The mapping is closed already: its own path is that of the value that is being completed.
         let path = self.path();
         for entry in entries {
@@ -258,14 +266,14 @@ impl Builder {
                 merged.push(entry);
                 continue;
             }
-            if let Some(first) = lines.get(&entry.key) {
+            if let Some(first) = lines.first(&kept, &entry.key) {
                 let mut at_key = path.clone();
                 Step::Key(&entry.key).push_to(&mut at_key);
                 let what = format!("`{}` is given twice, first on line {first}", entry.key);
                 self.flaws.push((entry.at, Problem::new(at_key, what).hint("keep one of them")));
                 continue;
             }
-            lines.insert(Arc::clone(&entry.key), entry.at.line);
+            lines.put(&entry);
             kept.push(entry);
         }
         for entry in merged {
@@ -275,7 +283,7 @@ impl Builder {
     }
 
     /// Adds what `<<` names, under keys that are not there yet.
-    fn merge(&mut self, entry: Entry, kept: &mut Vec<Entry>, lines: &mut HashMap<Arc<str>, u32>, path: &str) {
+    fn merge(&mut self, entry: Entry, kept: &mut Vec<Entry>, lines: &mut Lines, path: &str) {
         let sources = match entry.value.value {
             Value::List(items) => items,
             _ => vec![entry.value],
@@ -287,8 +295,8 @@ impl Builder {
                 continue;
             };
             for entry in entries {
-                if !lines.contains_key(&entry.key) {
-                    lines.insert(Arc::clone(&entry.key), entry.at.line);
+                if lines.first(kept, &entry.key).is_none() {
+                    lines.put(&entry);
                     kept.push(entry);
                 }
             }
@@ -314,6 +322,23 @@ impl Builder {
             }
         }
         path
+    }
+}
+
+// === impl Lines ===
+
+impl Lines {
+    fn first(&self, kept: &[Entry], key: &Arc<str>) -> Option<u32> {
+        match &self.0 {
+            Some(lines) => lines.get(key).copied(),
+            None => kept.iter().find(|entry| entry.key == *key).map(|entry| entry.at.line),
+        }
+    }
+
+    fn put(&mut self, entry: &Entry) {
+        if let Some(lines) = &mut self.0 {
+            lines.insert(Arc::clone(&entry.key), entry.at.line);
+        }
     }
 }
 

@@ -22,8 +22,11 @@ impl Writer {
         for cluster in snapshot.clusters.iter() {
             let drained = self.ledger.drains.get(&cluster.name);
             for endpoint in cluster.endpoints.iter() {
-                let word = drained.and_then(|drained| drained.word(endpoint.member.address));
-                endpoint.state.drain(word.is_some());
+                let on = drained.is_some_and(|drained| drained.word(endpoint.member.address).is_some());
+                // Read first: a write of what is there already would take the line from all cores.
+                if endpoint.state.draining() != on {
+                    endpoint.state.drain(on);
+                }
             }
         }
     }

@@ -86,7 +86,7 @@ fn compile(count: usize, config: &live::Cluster, roster: &mut Roster, metrics: &
     let name = "web".parse().unwrap();
     Arc::new(Cluster::compile(
         &name,
-        config,
+        &Arc::new(config.clone()),
         0,
         (hash, crate::cluster::Transport::CLEAR),
         Some(members),

@@ -64,7 +64,7 @@ impl Exchange {
 
 /// The endpoint's peer; over TLS, by the name that the copy asks for.
 fn peer(cluster: &Cluster, endpoint: usize, head: &RequestHeader) -> HttpPeer {
-    let mut peer = cluster.peer(endpoint).clone();
+    let mut peer = cluster.peer(endpoint);
     if cluster.transport.by_host()
         && let Some(host) = head.headers.get(HOST).and_then(|host| host.to_str().ok())
     {

@@ -26,19 +26,19 @@ const PATHS: [&str; 14] = [
     "/", "/a", "/a/", "/b", "/b/", "/ab", "/a/b", "/a/b/", "/a/b/a", "/a//b", "/a/b/b/a", "//a", "*",
     "/a%2Fb",
 ];
-const VALUES: [&str; 5] = ["", "a", "ab", "b", "a b"];
+pub(super) const VALUES: [&str; 5] = ["", "a", "ab", "b", "a b"];
 
 /// A rule that owns its parts.
 #[derive(Clone, Debug)]
-struct Spec {
-    name: Name,
-    priority: i32,
-    conditions: Match,
+pub(super) struct Spec {
+    pub(super) name: Name,
+    pub(super) priority: i32,
+    pub(super) conditions: Match,
 }
 
 /// A request that owns its parts. Pieces of the query are encoded.
 #[derive(Clone, Debug)]
-struct Ask {
+pub(super) struct Ask {
     host: String,
     path: String,
     query: Option<String>,
@@ -46,7 +46,7 @@ struct Ask {
     headers: Vec<(&'static str, Vec<u8>)>,
 }
 
-fn value_match(names: &'static [&'static str]) -> impl Strategy<Value = ValueMatch> {
+pub(super) fn value_match(names: &'static [&'static str]) -> impl Strategy<Value = ValueMatch> {
     let text = || select(&VALUES[..]).prop_map(str::to_owned);
     (select(names), 0..4, text(), select(&["a.*", "a|b", "", "[ab]+"][..]), any::<bool>(), any::<bool>())
         .prop_map(|(name, kind, text, regex, present, invert)| ValueMatch {
@@ -90,7 +90,7 @@ fn specs() -> impl Strategy<Value = Vec<Spec>> {
     })
 }
 
-fn ask() -> impl Strategy<Value = Ask> {
+pub(super) fn ask() -> impl Strategy<Value = Ask> {
     let hosts = vec!["a.x", "b.a.x", "x", "c.x", "c.b.a.x", "d.c.b.a.x", "y", "", ".x"];
     let value = prop_oneof![
         6 => select(&VALUES[..]).prop_map(|v| v.as_bytes().to_vec()),
@@ -213,7 +213,10 @@ fn rest_holds(conditions: &Match, ask: &Ask) -> bool {
 }
 
 /// All (rule, host) pairs in order, and the place of the first that takes the request.
-fn naive<'a>(specs: &'a [Spec], ask: &Ask) -> (Vec<(usize, Option<&'a HostPattern>)>, Option<usize>) {
+pub(super) fn naive<'a>(
+    specs: &'a [Spec],
+    ask: &Ask,
+) -> (Vec<(usize, Option<&'a HostPattern>)>, Option<usize>) {
     let mut entries = Vec::new();
     for (i, spec) in specs.iter().enumerate() {
         match spec.conditions.hosts.as_slice() {
@@ -243,7 +246,7 @@ fn losers(specs: &[Spec], ask: &Ask) -> Vec<usize> {
     losers
 }
 
-fn compile(specs: &[Spec]) -> Router {
+pub(super) fn compile(specs: &[Spec]) -> Router {
     let rules: Vec<_> = specs
         .iter()
         .map(|Spec { name, priority, conditions }| Rule { name, priority: *priority, conditions })
@@ -251,7 +254,7 @@ fn compile(specs: &[Spec]) -> Router {
     Router::compile(&rules).unwrap()
 }
 
-fn view<T>(ask: &Ask, with: impl FnOnce(&RequestView<'_>) -> T) -> T {
+pub(super) fn view<T>(ask: &Ask, with: impl FnOnce(&RequestView<'_>) -> T) -> T {
     let mut headers = HeaderMap::new();
     for (name, value) in &ask.headers {
         headers.append(HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap());
@@ -260,7 +263,7 @@ fn view<T>(ask: &Ask, with: impl FnOnce(&RequestView<'_>) -> T) -> T {
     with(&RequestView { host, path, query: query.as_deref(), method, headers: &headers })
 }
 
-fn config() -> ProptestConfig {
+pub(super) fn config() -> ProptestConfig {
     ProptestConfig {
         cases: 400,
         rng_seed: RngSeed::Fixed(10),

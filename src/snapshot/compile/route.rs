@@ -1,10 +1,13 @@
 //! One route of the config to one route of the table.
 //!
 //! In two steps: [`draft`] compiles what can be wrong, [`finish`] resolves metrics, once all routes are
-//! right; so a config that is refused leaves no series behind.
+//! right; so a config that is refused leaves no series behind. A route that is the same as before
+//! needs neither: see [`before`](super::before).
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
+use crate::config::digest::{digest, digest_all};
 use crate::config::live::{self, Live};
 use crate::config::{Name, Problem};
 use crate::filter::headers::Edits;
@@ -22,12 +25,12 @@ use crate::snapshot::table::{
 };
 use crate::split::{Reason, Split};
 
-/// The parts of a route that can be wrong, compiled; metrics are resolved only once all routes are
-/// right.
-pub(super) struct Draft<'a> {
-    route: &'a live::Route,
-    action: Action,
-    response_headers: Edits,
+/// A route that holds together.
+pub(super) enum Draft<'a> {
+    /// It serves already.
+    Kept(Arc<Route>),
+    /// The parts that could be wrong are compiled; metrics are resolved only once all routes are right.
+    New { route: &'a live::Route, action: Action, response_headers: Edits },
 }
 
 /// Resolves the metrics of one route.
@@ -39,19 +42,21 @@ struct Series<'a> {
     listeners: &'a [&'a str],
 }
 
-/// Compiles what can be wrong in one route.
+/// Compiles what can be wrong in one route. `split`: the place that its split would have among the
+/// splits.
 pub(super) fn draft<'a>(
     at: &str,
     route: &'a live::Route,
+    split: usize,
     indexes: &HashMap<&Name, usize>,
     around: &Surroundings,
 ) -> Result<Draft<'a>, Vec<Problem>> {
     let mut problems = Vec::new();
-    let response_headers =
-        keep(&mut problems, Edits::compile(&route.response_headers, &format!("{at}.response_headers")));
+    let response_headers = edits(&route.response_headers, at, "response_headers");
+    let response_headers = keep(&mut problems, response_headers);
     let action = match (&route.cluster, &route.split, &route.redirect, &route.respond) {
         (Some(_), None, None, None) | (None, Some(_), None, None) => {
-            forward(at, route, indexes, around).map(|forward| Action::Forward(Box::new(forward)))
+            forward(at, route, split, indexes, around).map(|forward| Action::Forward(Box::new(forward)))
         }
         (None, None, Some(redirect), None) => {
             Redirect::compile(redirect, &format!("{at}.redirect")).map(Action::Redirect)
@@ -65,7 +70,7 @@ pub(super) fn draft<'a>(
     };
     let action = keep(&mut problems, action);
     match (action, response_headers) {
-        (Some(action), Some(response_headers)) => Ok(Draft { route, action, response_headers }),
+        (Some(action), Some(response_headers)) => Ok(Draft::New { route, action, response_headers }),
         _ => Err(problems),
     }
 }
@@ -73,15 +78,15 @@ pub(super) fn draft<'a>(
 fn forward(
     at: &str,
     route: &live::Route,
+    split: usize,
     indexes: &HashMap<&Name, usize>,
     around: &Surroundings,
 ) -> Result<Forward, Vec<Problem>> {
     let mut problems = Vec::new();
-    let target = keep(&mut problems, target(at, route, indexes));
+    let target = keep(&mut problems, target(at, route, split, indexes));
     let named = route.filters.iter().map(|filter| (filter.name.as_str(), &filter.config));
     let filters = keep(&mut problems, around.filters.chain(named, &format!("{at}.filters")));
-    let request_headers =
-        keep(&mut problems, Edits::compile(&route.request_headers, &format!("{at}.request_headers")));
+    let request_headers = keep(&mut problems, edits(&route.request_headers, at, "request_headers"));
     let rewrite = route.rewrite.as_ref().map(|rewrite| {
         let path = route.r#match.path.as_ref();
         Rewrite::compile(rewrite, path, &format!("{at}.rewrite"))
@@ -120,18 +125,33 @@ fn forward(
     }
 }
 
-/// Where it goes. The index of a split is given by [`finish`].
-fn target(at: &str, route: &live::Route, indexes: &HashMap<&Name, usize>) -> Result<Target, Vec<Problem>> {
+/// Where it goes.
+fn target(
+    at: &str,
+    route: &live::Route,
+    index: usize,
+    indexes: &HashMap<&Name, usize>,
+) -> Result<Target, Vec<Problem>> {
     let find = |name: &Name| indexes.get(name).copied();
     match (&route.cluster, &route.split) {
         (Some(cluster), _) => find(cluster).map(Target::Cluster).ok_or_else(|| {
             let unknown = Problem::new(format!("{at}.cluster"), format!("unknown cluster `{cluster}`"));
             vec![unknown.did_you_mean(cluster.as_str(), indexes.keys().map(|name| name.as_str()))]
         }),
-        (None, Some(split)) => Split::compile(split, &find, &format!("{at}.split"))
-            .map(|split| Target::Split { split, index: 0 }),
+        (None, Some(split)) => {
+            Split::compile(split, &find, &format!("{at}.split")).map(|split| Target::Split { split, index })
+        }
         (None, None) => Err(vec![Problem::new(at, "the route goes nowhere")]),
     }
+}
+
+/// The edits under a key of a route. Most routes have none, and then no path is written for them.
+fn edits(edits: &live::HeaderEdits, at: &str, key: &str) -> Result<Edits, Vec<Problem>> {
+    let live::HeaderEdits { set, add, remove } = edits;
+    if set.is_empty() && add.is_empty() && remove.is_empty() {
+        return Ok(Edits::default());
+    }
+    Edits::compile(edits, &format!("{at}.{key}"))
 }
 
 /// Keeps the value, or the problems.
@@ -139,37 +159,30 @@ fn keep<T>(problems: &mut Vec<Problem>, result: Result<T, Vec<Problem>>) -> Opti
     result.map_err(|more| problems.extend(more)).ok()
 }
 
-/// Puts the table together; resolves the metrics of each route.
+/// Puts the table together; resolves the metrics of each route that is new.
 pub(super) fn finish(
-    router: Router,
+    router: Arc<Router>,
     drafts: Vec<Draft<'_>>,
     live: &Live,
     indexes: &HashMap<&Name, usize>,
     around: &Surroundings,
 ) -> Table {
     let listeners: Vec<_> = around.listeners.iter().map(String::as_str).collect();
-    let mut splits = 0;
-    let routes = drafts.into_iter().map(|Draft { route, mut action, response_headers }| {
-        if let Action::Forward(forward) = &mut action
-            && let Target::Split { index, .. } = &mut forward.target
-        {
-            *index = splits;
-            splits += 1;
-        }
-        let series = Series { route, live, indexes, around, listeners: &listeners };
-        Route {
-            upgraded: series.upgraded(),
-            name: route.name.clone(),
-            metrics: series.requests(route.cluster.as_ref().map_or("", Name::as_str), ""),
-            spilled: series.spilled(route.cluster.as_ref(), ""),
-            variants: series.variants(),
-            conditions: route.r#match.clone(),
-            action,
-            response_headers,
+    let routes = drafts.into_iter().map(|draft| match draft {
+        Draft::Kept(route) => route,
+        Draft::New { route, action, response_headers } => {
+            let series = Series { route, live, indexes, around, listeners: &listeners };
+            Arc::new(Route {
+                upgraded: series.upgraded(),
+                name: route.name.clone(),
+                metrics: series.requests(route.cluster.as_ref().map_or("", Name::as_str), ""),
+                spilled: series.spilled(route.cluster.as_ref(), ""),
+                variants: series.variants(),
+                action,
+                response_headers,
+            })
         }
     });
-    let written = format!("{:?} {:?}", live.routes, live.forwarding);
-    let digest = xxhash_rust::xxh3::xxh3_64(written.as_bytes());
     Table {
         routes: routes.collect(),
         router,
@@ -177,7 +190,7 @@ pub(super) fn finish(
         tcp: Box::default(),
         unrouted: around.metrics.route(&listeners, "", "", ""),
         forwarding: Forwarding::from(&live.forwarding),
-        digest,
+        digest: digest(&(digest_all(&live.routes), &live.forwarding)),
     }
 }
 
