@@ -76,7 +76,7 @@ pub(crate) fn run(world: &World, time: Duration, about: &str) -> Result<()> {
     let (most, rate) = saturate(&tidegate, &mut log)?;
     let stop = Arc::new(AtomicBool::new(false));
     let churn = {
-        let (registry, stop, port) = (consul.registry.clone(), stop, world.port);
+        let (registry, stop, port) = (consul.registry, stop.clone(), world.port);
         thread::spawn(move || churn(&registry, &stop, port))
     };
     let load = Plan { rate: Some(rate), ..plan(&tidegate) }.start()?;

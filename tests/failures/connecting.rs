@@ -49,6 +49,8 @@ async fn without_an_endpoint_a_route_answers_for_itself() {
         );
         assert_eq!(line["endpoint"], serde_json::Value::Null);
     }
+    // A request is counted before its line is written, and both after the answer.
+    tidegate.logged(|line| line["path"] == "/drained" && line["flags"] == "UH").await;
     assert_eq!(tidegate.metric("tidegate_http_response_flags_total", &["flag=\"UH\""]).await, 3.0);
     assert_eq!(backend.requests(), 2);
 }
