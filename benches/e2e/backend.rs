@@ -2,9 +2,6 @@
 //! work as can be.
 //!
 //! The last address speaks HTTP/2 in clear instead, by hyper.
-//!
-//! The others do not parse: a request ends with an empty line, and none has a body. That is enough for
-//! requests that a proxy wrote for `wrk`.
 
 use std::net::SocketAddr;
 
@@ -12,8 +9,9 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::kept;
 
 /// The headers that an ordinary server sends, and 100 bytes.
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
@@ -41,7 +39,7 @@ pub(crate) fn serve(addresses: &[SocketAddr]) -> crate::Result<()> {
                     if last {
                         tokio::spawn(answer_http2(stream));
                     } else {
-                        tokio::spawn(answer(stream));
+                        tokio::spawn(kept::answer(stream, ANSWER));
                     }
                 }
             });
@@ -49,24 +47,6 @@ pub(crate) fn serve(addresses: &[SocketAddr]) -> crate::Result<()> {
         listeners.join_all().await;
         Ok(())
     })
-}
-
-/// Answers one connection until it closes.
-async fn answer(mut stream: TcpStream) {
-    let mut buffer = [0; 4096];
-    let mut filled = 0;
-    while let Ok(read) = stream.read(&mut buffer[filled..]).await {
-        filled += read;
-        if read == 0 || filled == buffer.len() {
-            return;
-        }
-        if buffer[..filled].ends_with(b"\r\n\r\n") {
-            filled = 0;
-            if stream.write_all(ANSWER).await.is_err() {
-                return;
-            }
-        }
-    }
 }
 
 /// The same over HTTP/2.

@@ -14,13 +14,15 @@
 //! |---|---|
 //! | [`subject`] | who is measured, and with what config |
 //! | [`bare`] | the floor: the least code that makes Pingora proxy |
-//! | [`backend`] | the server behind all of them |
+//! | [`backend`], [`kept`] | the server behind all of them |
 //! | [`load`] | `wrk` or `h2load`, and what it says |
 //! | [`process`] | a child process: pinned, accounted, ended with us |
 //! | [`report`], [`spread`] | the table, and its medians |
 
 mod backend;
 mod bare;
+mod certificate;
+mod kept;
 mod load;
 #[expect(dead_code, reason = "serves benches/peers too")]
 mod process;

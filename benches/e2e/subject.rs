@@ -3,10 +3,9 @@
 use std::fs::{self, OpenOptions};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::process::{Process, free_address};
-use crate::{PROXY_CORE, Result, text};
+use crate::{PROXY_CORE, Result, certificate, text};
 
 /// How many routes Tidegate has in this bench.
 pub(crate) const ROUTES: usize = 100;
@@ -78,7 +77,7 @@ fn tidegate(
     let file = folder.join("tidegate.yaml");
     fs::write(&file, config(&folder, address, admin, behind, log.as_deref(), setting))?;
     if setting.spoken == Spoken::H2Tls {
-        certificate(&folder)?;
+        certificate::make(&folder)?;
     }
     let arguments = ["run".into(), "-c".into(), file.display().to_string()];
     let process = Process::start(PROXY_CORE, binary, &arguments)?;
@@ -98,17 +97,6 @@ struct Setting {
 }
 
 const PLAIN: Setting = Setting { logs: true, splits: false, watched: false, spoken: Spoken::Http1 };
-
-/// A self-signed certificate, as `site.pem` and `site.key`.
-fn certificate(folder: &Path) -> Result<()> {
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
-        .args(["-subj", "/CN=shop.example.com", "-addext", "subjectAltName=DNS:shop.example.com"])
-        .args(["-out", "site.pem", "-keyout", "site.key"])
-        .current_dir(folder)
-        .output()?;
-    if made.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&made.stderr).into()) }
-}
 
 /// A hundred routes by host and path, every fourth with a header condition; all to one cluster of
 /// two endpoints.

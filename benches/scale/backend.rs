@@ -7,8 +7,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::kept;
 
 /// How long a body is.
 pub(crate) const LENGTH: usize = 100;
@@ -31,24 +32,11 @@ pub(crate) fn serve(port: u16) -> crate::Result<()> {
 }
 
 /// Answers one connection until it closes.
-async fn answer(mut stream: TcpStream, address: SocketAddr) {
+async fn answer(stream: TcpStream, address: SocketAddr) {
     let answer = format!(
         "HTTP/1.1 200 OK\r\nServer: backend\r\nDate: Tue, 24 Nov 2026 12:00:00 GMT\r\n\
          Content-Type: text/plain\r\nContent-Length: {LENGTH}\r\n\r\n{:<99}\n",
         address.to_string()
     );
-    let mut buffer = [0; 4096];
-    let mut filled = 0;
-    while let Ok(read) = stream.read(&mut buffer[filled..]).await {
-        filled += read;
-        if read == 0 || filled == buffer.len() {
-            return;
-        }
-        if buffer[..filled].ends_with(b"\r\n\r\n") {
-            filled = 0;
-            if stream.write_all(answer.as_bytes()).await.is_err() {
-                return;
-            }
-        }
-    }
+    kept::answer(stream, answer.as_bytes()).await;
 }

@@ -21,6 +21,8 @@
 //! | [`figure`], [`options`] | tables, targets, the command line |
 
 mod backend;
+#[path = "../e2e/certificate.rs"]
+mod certificate;
 mod chart;
 #[expect(dead_code, reason = "serves benches/peers too")]
 #[path = "../peers/client.rs"]
@@ -32,6 +34,8 @@ mod fit;
 mod flap;
 mod hold;
 mod idle;
+#[path = "../e2e/kept.rs"]
+mod kept;
 #[expect(dead_code, reason = "serves benches/peers too")]
 #[path = "../peers/machine.rs"]
 mod machine;

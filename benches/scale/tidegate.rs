@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use tokio::time::Instant;
 use crate::client::{Answer, Client};
 use crate::config::Head;
 use crate::process::{Process, free_address, pinned};
-use crate::{PROXY_CORE, Result};
+use crate::{PROXY_CORE, Result, certificate};
 
 /// How it is started.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,7 +44,7 @@ impl Tidegate {
         let folder = folder.join(format!("port-{}", address.port()));
         fs::create_dir(&folder)?;
         if how.tls {
-            certificate(&folder)?;
+            certificate::make(&folder)?;
         }
         let mut command = pinned(PROXY_CORE, binary);
         command.args(["run", "-c", "tidegate.yaml"]).current_dir(&folder);
@@ -135,15 +134,4 @@ fn write(folder: &Path, addresses: (SocketAddr, SocketAddr), how: How, live: &st
     // As an editor does: a reader never sees half of it.
     fs::write(folder.join("new.yaml"), head.text() + live)?;
     Ok(fs::rename(folder.join("new.yaml"), folder.join("tidegate.yaml"))?)
-}
-
-/// A self-signed certificate, as `site.pem` and `site.key`.
-fn certificate(folder: &Path) -> Result<()> {
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
-        .args(["-subj", "/CN=shop.example.com", "-addext", "subjectAltName=DNS:shop.example.com"])
-        .args(["-out", "site.pem", "-keyout", "site.key"])
-        .current_dir(folder)
-        .output()?;
-    if made.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&made.stderr).into()) }
 }

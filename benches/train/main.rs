@@ -18,6 +18,8 @@
 //! | [`http2`], [`tls`] | what the client of `benches/peers` cannot do |
 
 mod asks;
+#[path = "../e2e/certificate.rs"]
+mod certificate;
 #[path = "../peers/client.rs"]
 #[expect(dead_code, reason = "serves benches/peers too")]
 mod client;

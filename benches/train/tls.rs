@@ -8,19 +8,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use crate::Result;
+use crate::{Result, certificate};
 
-/// A self-signed certificate, as `site.pem` and `site.key`. False: there is no `openssl` here.
+/// Makes a certificate. False: there is no `openssl` here.
 pub(crate) fn certificate(folder: &Path) -> Result<bool> {
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
-        .args(["-subj", "/CN=shop.example.com", "-addext", "subjectAltName=DNS:shop.example.com"])
-        .args(["-out", "site.pem", "-keyout", "site.key"])
-        .current_dir(folder)
-        .output();
-    match made {
-        Ok(made) if made.status.success() => Ok(true),
-        Ok(made) => Err(format!("openssl: {}", String::from_utf8_lossy(&made.stderr)).into()),
+    match certificate::make(folder) {
+        Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(format!("openssl: {error}").into()),
     }
