@@ -63,9 +63,7 @@ pub(crate) async fn peer(session: &Session, ctx: &mut RequestCtx) -> Result<Box<
     let mut peer = Box::new(cluster.peer(choice.index));
     if let Some(forward) = ctx.forward() {
         let callers = ctx.call.as_ref().and_then(|call| call.left(now));
-        limit(&mut peer.options, session, forward, (left, callers));
-        if is_watched(session, forward, (left, callers)) {
-            peer.options.read_timeout = None;
+        if limit(&mut peer.options, session, forward, (left, callers)) {
             tap::cut_at(session, ctx.deadline);
         }
         if cluster.transport.by_host() {
@@ -260,7 +258,7 @@ fn expired(ctx: &mut RequestCtx, now: Instant) {
 pub(crate) fn uploaded(session: &mut Session, ctx: &mut RequestCtx) {
     let timeout = ctx.forward().and_then(|forward| forward.timeout);
     if let Some(timeout) = timeout
-        && !is_prompt(session)
+        && !is_prompt(body_length(session))
     {
         let (now, callers) = (now(), ctx.call.as_ref());
         let timeout = callers.and_then(|call| call.left(now)).map_or(timeout, |left| left.min(timeout));
@@ -279,52 +277,41 @@ pub(crate) fn uploaded(session: &mut Session, ctx: &mut RequestCtx) {
 /// for a large body it is the time for the answer, from the end of the upload, and also how long a
 /// client may pause amid one. An endpoint that hangs does not read: then writing stops after the
 /// route's time, and reading after as much again.
+///
+/// True: the tap alone is to keep the request's deadline. Pingora would set a timer for each of the two
+/// or three reads that an answer takes, and the tap has one for the life of a connection. It is so where
+/// nothing else ends a try: no body that a client might be late with, no time for a try, no deadline
+/// of a caller, no tunnel, no stream that may stand still for less than the time left.
 fn limit(
     options: &mut PeerOptions,
     session: &Session,
     forward: &Forward,
     (left, callers): (Option<Duration>, Option<Duration>),
-) {
-    let idle = forward.idle_timeout;
+) -> bool {
+    let (idle, body, tapped) = (forward.idle_timeout, body_length(session), session.as_http1().is_some());
     // An upgrade may become a tunnel, whose reads and writes time out by what is set here.
     let upgrade = session.as_http1().is_some_and(|http1| http1.is_upgrade_req());
     let timeout = forward.timeout.filter(|_| !upgrade);
     let left = left.filter(|_| !upgrade);
     let shorter = |limit: Option<Duration>| limit.into_iter().chain(idle).min();
     let per_try = forward.retry.per_try;
-    let untapped = per_try.filter(|_| session.as_http1().is_none());
-    let read = shorter(if is_prompt(session) { left } else { timeout });
-    options.read_timeout = read.into_iter().chain(untapped).chain(callers).min();
+    let sooner = left.is_some_and(|left| idle.is_none_or(|idle| left <= idle));
+    let watched = tapped && sooner && body == Some(0) && callers.is_none() && per_try.is_none();
+    let untapped = per_try.filter(|_| !tapped);
+    let read = shorter(if is_prompt(body) { left } else { timeout });
+    options.read_timeout = read.filter(|_| !watched).into_iter().chain(untapped).chain(callers).min();
     options.write_timeout = shorter(timeout).into_iter().chain(callers).min();
     if let Some(most) = left.into_iter().chain(per_try).min() {
         let connect = options.connection_timeout.map_or(most, |connect| connect.min(most));
         options.connection_timeout = Some(connect);
         options.total_connection_timeout = Some(connect);
     }
-}
-
-/// Whether the request's deadline is kept by the tap alone. Pingora would set a timer for each of the
-/// two or three reads that an answer takes, and the tap has one for the life of a connection.
-///
-/// It is so where nothing else ends a try: no body that a client might be late with, no time for a
-/// try, no deadline of a caller, no tunnel, no stream that may stand still for less than the time left.
-fn is_watched(
-    session: &Session,
-    forward: &Forward,
-    (left, callers): (Option<Duration>, Option<Duration>),
-) -> bool {
-    let Some(http1) = session.as_http1() else { return false };
-    let first = |left| forward.idle_timeout.is_none_or(|idle| left <= idle);
-    left.is_some_and(first)
-        && callers.is_none()
-        && forward.retry.per_try.is_none()
-        && body_length(session) == Some(0)
-        && !http1.is_upgrade_req()
+    watched
 }
 
 /// Whether there is no body, or one of a known length up to [`PROMPT_BODY`].
-fn is_prompt(session: &Session) -> bool {
-    body_length(session).is_some_and(|length| length <= PROMPT_BODY)
+fn is_prompt(length: Option<u64>) -> bool {
+    length.is_some_and(|length| length <= PROMPT_BODY)
 }
 
 /// How long the body is, as far as its header says.
