@@ -23,8 +23,11 @@
 //!
 //! # How it is kept
 //!
-//! One table of words with open addressing, made when the first unit comes: 32 KiB for each split
-//! that is used. A word says whose it is (16 bits of the key's hash; the place has 13 more), which
+//! A unit without a key can't come twice, so it is only counted, by variant: each such request writes
+//! to the same few words, which stay in the cache.
+//!
+//! Keys have a table of words with open addressing, made when the first one comes: 32 KiB for each
+//! split that has keys and is used. A word says whose it is (16 bits of the key's hash; the place has 13 more), which
 //! variant it got, and in which window. The window's number is what makes a word valid, so that a
 //! new window needs no cleaning: the words of older ones are free. Within a window a word is taken
 //! once, by compare-and-swap, and never given back, so two threads with one key meet on the same
@@ -68,12 +71,15 @@ pub struct Sample {
     window: AtomicU64,
     /// Units in all windows.
     units: AtomicU64,
-    /// Requests without a key.
-    keyless: AtomicU64,
-    /// The counts of the last whole window, by variant, in the one of its parity. The other is the
-    /// one to be written next.
-    whole: [Box<[AtomicU64]>; 2],
+    /// Units without a key of the window that is being filled. The other bank is zeros.
+    keyless: Banks,
+    /// The counts of the last whole window. The other bank is the one to be written next.
+    whole: Banks,
 }
+
+/// Counts of two windows in a row by variant, each in the bank of its parity.
+#[derive(Debug)]
+struct Banks([Box<[AtomicU64]>; 2]);
 
 /// What the check says.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,14 +103,13 @@ struct Word(u32);
 impl Sample {
     /// Nobody has been seen yet.
     pub fn new(variants: usize) -> Self {
-        let zeros = || (0..variants).map(|_| AtomicU64::new(0)).collect();
         Self {
             variants,
             table: OnceLock::new(),
             window: AtomicU64::new(1),
             units: AtomicU64::new(0),
-            keyless: AtomicU64::new(0),
-            whole: [zeros(), zeros()],
+            keyless: Banks::new(variants),
+            whole: Banks::new(variants),
         }
     }
 
@@ -113,17 +118,36 @@ impl Sample {
         if variant >= self.variants {
             return;
         }
-        let unit = unit.unwrap_or_else(|| mixed(self.keyless.fetch_add(1, Relaxed)));
         let window = self.window.load(Acquire);
-        let table = self.table.get_or_init(|| (0..SLOTS).map(|_| AtomicU32::new(0)).collect());
-        if self.take(table, unit, variant, window) {
+        let new = match unit {
+            Some(unit) => {
+                let table = self.table.get_or_init(|| (0..SLOTS).map(|_| AtomicU32::new(0)).collect());
+                self.take(table, unit, variant, window)
+            }
+            None => self.add(variant, window),
+        };
+        if new {
             // Exactly one thread fills a window, and the next one can't be filled before this thread
             // has closed it: those that still come in are as many as there are threads.
             let units = self.units.fetch_add(1, AcqRel) + 1;
             if units.is_multiple_of(WINDOW) {
-                self.close(table, units / WINDOW);
+                self.close(units / WINDOW);
             }
         }
+    }
+
+    /// Counts a unit without a key, where there is room for it.
+    fn add(&self, variant: usize, window: u64) -> bool {
+        let room = !self.is_full(window);
+        if room {
+            self.keyless.of(window)[variant].fetch_add(1, AcqRel);
+        }
+        room
+    }
+
+    /// Whether the window has its units, and is about to be closed.
+    fn is_full(&self, window: u64) -> bool {
+        self.units.load(Relaxed) >= window * WINDOW
     }
 
     /// Whether the unit is new in this window, and there was room for it.
@@ -138,7 +162,7 @@ impl Sample {
                     0 if found.same_unit(own) => return false,
                     0 => break,
                     age if age > Word::NEWER => return false,
-                    _ if self.units.load(Relaxed) >= window * WINDOW => return false,
+                    _ if self.is_full(window) => return false,
                     _ => match place.compare_exchange(found.0, own.0, AcqRel, Acquire) {
                         Ok(_) => return true,
                         Err(newer) => found = Word(newer),
@@ -150,35 +174,33 @@ impl Sample {
     }
 
     /// Puts the counts of a full window where they can be read, and begins the next.
-    fn close(&self, table: &[AtomicU32], window: u64) {
-        for (cell, count) in self.bank(window).iter().zip(self.count(table, window)) {
+    ///
+    /// A thread that is late with a unit of this window may add it to the bank that is emptied here for
+    /// the next but one; it counts there then.
+    fn close(&self, window: u64) {
+        for (cell, count) in self.whole.of(window).iter().zip(self.count(window)) {
             cell.store(count, Release);
         }
+        self.keyless.of(window).iter().for_each(|cell| cell.store(0, Release));
         self.window.store(window + 1, Release);
     }
 
-    fn bank(&self, window: u64) -> &[AtomicU64] {
-        &self.whole[usize::from(!window.is_multiple_of(2))]
-    }
-
-    fn count(&self, table: &[AtomicU32], window: u64) -> Vec<u64> {
-        let mut counts = vec![0; self.variants];
-        for word in table.iter().map(|place| Word(place.load(Acquire))) {
-            if word.age(window) == 0 {
-                counts[word.variant()] += 1;
-            }
+    fn count(&self, window: u64) -> Vec<u64> {
+        let mut counts = self.keyless.read(window);
+        let words = self.table.get().into_iter().flatten().map(|place| Word(place.load(Acquire)));
+        for word in words.filter(|word| word.age(window) == 0) {
+            counts[word.variant()] += 1;
         }
         counts
     }
 
     /// The units of the last whole window, by variant; of the first while it is not full.
     pub fn units(&self) -> Vec<u64> {
-        let Some(table) = self.table.get() else { return vec![0; self.variants] };
         loop {
             let window = self.window.load(Acquire);
             let units = match window {
-                1 => self.count(table, 1),
-                _ => self.bank(window - 1).iter().map(|cell| cell.load(Acquire)).collect(),
+                1 => self.count(1),
+                _ => self.whole.read(window - 1),
             };
             // Else a window has passed meanwhile, and what was read may be of two. That takes
             // thousands of requests, so this does not go on.
@@ -195,6 +217,23 @@ impl Sample {
     }
 }
 
+// === impl Banks ===
+
+impl Banks {
+    fn new(variants: usize) -> Self {
+        let zeros = || (0..variants).map(|_| AtomicU64::new(0)).collect();
+        Self([zeros(), zeros()])
+    }
+
+    fn of(&self, window: u64) -> &[AtomicU64] {
+        &self.0[usize::from(!window.is_multiple_of(2))]
+    }
+
+    fn read(&self, window: u64) -> Vec<u64> {
+        self.of(window).iter().map(|cell| cell.load(Acquire)).collect()
+    }
+}
+
 /// The hash of a key as [`Sample::record`] wants it. It has nothing to do with the one that chooses
 /// the variant, or else the variants would lie in places of their own.
 pub fn unit(key: &[u8]) -> u64 {
@@ -208,14 +247,6 @@ fn home(unit: u64, window: u64) -> usize {
     let place = (unit >> 16) ^ window.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     // Less than `SLOTS`, so that nothing is cut off.
     usize::try_from(place % SLOTS as u64).unwrap_or_default()
-}
-
-/// A different and irregular number for each (the last step of SplitMix64).
-fn mixed(number: u64) -> u64 {
-    let mut z = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 // === impl Word ===

@@ -22,6 +22,10 @@ pub(super) const LINGER: Duration = Duration::from_millis(5);
 /// How much is gathered for one write.
 const BATCH: usize = 64 * 1024;
 
+/// How many emptied buffers are kept. They come back in turn, each when it was written longest ago:
+/// were all those of one stall kept, 4 MB would go through the cache for ever.
+const SPARE: usize = 512;
+
 /// A buffer that grew beyond this is not kept, so that one huge URL does not hold memory for ever.
 const KEPT_CAPACITY: usize = 4 * 1024;
 
@@ -74,7 +78,7 @@ pub(super) fn open(
         dropped,
         stop: AtomicBool::new(false),
         reopen: AtomicBool::new(false),
-        spare: ArrayQueue::new(QUEUE),
+        spare: ArrayQueue::new(SPARE),
     });
     let batch = Vec::with_capacity(BATCH + KEPT_CAPACITY);
     let writer = Writer { lines, shared: shared.clone(), target, batch, failing: false, torn: false };
@@ -97,7 +101,7 @@ impl Shared {
     pub(super) fn give_back(&self, mut buffer: Vec<u8>) {
         if buffer.capacity() <= KEPT_CAPACITY {
             buffer.clear();
-            let _ = self.spare.push(buffer); // full: as many as there can be lines
+            let _ = self.spare.push(buffer); // full: there are enough
         }
     }
 }

@@ -80,6 +80,34 @@ fn without_a_key_each_request_counts() {
 }
 
 #[test]
+fn windows_without_keys_are_forgotten_too() {
+    let sample = Sample::new(2);
+    for window in 0..10 {
+        for turn in 0..WINDOW {
+            // One in eight to the second variant, in each other window to the first.
+            let variant = usize::from(turn % 8 == 0) ^ (window % 2);
+            sample.record(None, variant);
+        }
+        let (few, many) = (WINDOW / 8, WINDOW - WINDOW / 8);
+        assert_eq!(sample.units(), if window % 2 == 0 { [many, few] } else { [few, many] });
+    }
+    assert!(sample.table.get().is_none(), "nobody has a key, so nobody is kept");
+}
+
+#[test]
+fn threads_without_keys_keep_the_size_of_windows() {
+    let sample = Sample::new(2);
+    thread::scope(|scope| {
+        for thread in 0..8 {
+            let sample = &sample;
+            scope.spawn(move || (0..50_000).for_each(|turn| sample.record(None, (thread + turn) % 2)));
+        }
+    });
+    let units: u64 = sample.units().iter().sum();
+    assert!((WINDOW - 8..=WINDOW + 8).contains(&units), "{units}");
+}
+
+#[test]
 fn what_is_over_is_forgotten() {
     let sample = Sample::new(2);
     // A variant is down for a window: all go to the other.
