@@ -22,9 +22,9 @@ build: ## an optimised binary, quickly
 	@.ci/packages build
 	$(CARGO) build --profile quick
 
-release: ## the binary to ship, built with a profile of its load; PGO=0: without, in half the time
+release: ## the binary to ship, built with a profile of its load and laid out by it; PGO=0: without, in half the time
 	@.ci/packages build
-	@CARGO="$(CARGO)" PGO="$(PGO)" .ci/release
+	@CARGO="$(CARGO)" PGO="$(PGO)" BOLT="$(BOLT)" .ci/release
 
 deb: release ## a Debian package of it, in target/debian/
 	@.ci/packages deb
