@@ -1,8 +1,8 @@
 //! Half an hour at 70 % of what it can do, with all features on and endpoints that come and go: memory
 //! must not grow, and answers must not become slower.
 //!
-//! First the most that it can do is measured, for some seconds, with the same config. Then the load runs
-//! at seven tenths of that. Each second an instance leaves or joins, by Consul; every ten seconds there
+//! First the most that it can do is measured, in bursts of ten seconds, with the same config. Then the load
+//! runs at seven tenths of the slowest. Each second an instance leaves or joins, by Consul; every ten seconds there
 //! is a sample, and metrics are scraped. The access log is moved away and read when it is large, then
 //! SIGHUP, as logrotate does; its lines are counted, and every request must have one.
 //!
@@ -31,6 +31,9 @@ use crate::{INSTANCES, Result, World, config};
 const CONNECTIONS: usize = 32;
 const SHARE: f64 = 0.7;
 const WARM_UP: Duration = Duration::from_secs(300);
+/// What is shorter is a look: sampled every two seconds, at 70 % of one burst.
+const LONG: Duration = Duration::from_secs(300);
+const BURSTS: usize = 6;
 /// From here the log is moved.
 const LARGE: u64 = 32 << 20;
 
@@ -73,7 +76,7 @@ pub(crate) fn run(world: &World, time: Duration, about: &str) -> Result<()> {
     let tidegate = world.tidegate(How { logs: true, ..How::default() }, &config::full(consul.address))?;
     let mut log = Log::new(&tidegate);
     thread::sleep(Duration::from_secs(3));
-    let (most, rate) = saturate(&tidegate, &mut log)?;
+    let (most, rate) = saturate(&tidegate, &mut log, time)?;
     let stop = Arc::new(AtomicBool::new(false));
     let churn = {
         let (registry, stop, port) = (consul.registry, stop.clone(), world.port);
@@ -99,24 +102,37 @@ fn plan(tidegate: &Tidegate) -> Plan {
     Plan { address: tidegate.address, connections: CONNECTIONS, rate: None, requests }
 }
 
-/// The most requests a second, and the part of it that is the load.
-fn saturate(tidegate: &Tidegate, log: &mut Log<'_>) -> Result<(f64, f64)> {
+/// The most requests a second that can be counted on, and the part of it that is the load.
+///
+/// A shared machine runs faster for some seconds than for half an hour, and an open loop at 70 % of its
+/// best queues without end in its worst. So it is the slowest of some bursts.
+fn saturate(tidegate: &Tidegate, log: &mut Log<'_>, time: Duration) -> Result<(f64, f64)> {
     plan(tidegate).run(Duration::from_secs(2))?;
+    let bursts = if time < LONG { 1 } else { BURSTS };
+    let seen = (0..bursts).map(|_| burst(tidegate, log)).collect::<Result<Vec<_>>>()?;
+    let (least, most) = seen.iter().fold((f64::MAX, 0_f64), |(least, most), &s| (least.min(s), most.max(s)));
+    eprintln!(
+        "scale: soak: at most {least:.0} requests a second, in the fastest of {bursts} bursts {most:.0}"
+    );
+    Ok((least, least * SHARE))
+}
+
+fn burst(tidegate: &Tidegate, log: &mut Log<'_>) -> Result<f64> {
     let (began, cpu) = (Instant::now(), tidegate.process.cpu()?);
     let counted = plan(tidegate).run(Duration::from_secs(10))?;
-    let busy = tidegate.process.cpu()?.since(cpu).total.as_secs_f64() / began.elapsed().as_secs_f64();
+    let passed = began.elapsed().as_secs_f64();
+    let busy = tidegate.process.cpu()?.since(cpu).total.as_secs_f64() / passed;
     if counted.failed > 0 {
         return Err(format!("the saturation failed: {}", counted.reasons()).into());
     }
-    let seen = counted.done as f64 / began.elapsed().as_secs_f64();
-    eprintln!("scale: soak: saturated at {seen:.0} requests a second, {:.0} % busy", busy * 100.0);
     if busy < 0.9 {
         eprintln!(
-            "scale: soak: THE LOAD OR THE SERVERS WERE AT THEIR END FIRST, so it is less than 70 % of Tidegate's"
+            "scale: soak: {:.0} % BUSY: THE LOAD OR THE SERVERS WERE AT THEIR END FIRST, so it is less than 70 % of Tidegate's",
+            busy * 100.0
         );
     }
     log.forget()?;
-    Ok((seen, seen * SHARE))
+    Ok(counted.done as f64 / passed)
 }
 
 /// An instance leaves or joins each second, in both services in turn; six to twelve are there.
@@ -152,7 +168,7 @@ fn watch(
     log: &mut Log<'_>,
     time: Duration,
 ) -> Result<Vec<Sample>> {
-    let every = if time < Duration::from_secs(300) { 2 } else { 10 };
+    let every = if time < LONG { 2 } else { 10 };
     let (began, mut samples) = (Instant::now(), Vec::new());
     let (mut cpu, mut last) = (tidegate.process.cpu()?, began);
     while began.elapsed() < time {
