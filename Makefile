@@ -35,7 +35,7 @@ test: ## the whole suite, with real Consul, Prometheus and systemd
 	@.ci/consul
 	@.ci/container tree
 	@if command -v cargo-nextest >/dev/null; then \
-	  $(CARGO) nextest run --no-fail-fast && $(CARGO) test --doc; \
+	  $(CARGO) nextest run --no-fail-fast --test-threads $$(($$(nproc) * 2)) && $(CARGO) test --doc; \
 	else \
 	  $(CARGO) test; \
 	fi
