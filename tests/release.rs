@@ -15,7 +15,7 @@ const RUSTC: &str = r#"
 case "$1" in
   -vV) printf 'host: x-y-z\nLLVM version: 99.1.2\n' ;;
   --print) echo /nowhere ;;
-  *) printf '#!/bin/sh\necho trained >>log\n' >"$5"; chmod +x "$5" ;;
+  *) printf '#!/bin/sh\necho trained >>log\n[ "$(grep -c trained log)" != "${TRAINING_FAILS:-}" ]\n' >"$5"; chmod +x "$5" ;;
 esac"#;
 
 /// "Builds", and writes down with which flags.
@@ -142,6 +142,10 @@ fn without_bolt_it_says_so_and_goes_on_unless_it_must_not() {
     assert!(!ran.log.contains("emit-relocs"), "{}", ran.log);
     let ran = Tree::new().run(&[TOOLS[0], TOOLS[1], ("BOLT", "1")]);
     assert!(!ran.ok && ran.log.is_empty(), "{}", ran.said);
+    let ran = Tree::new().run(&[("BOLT", "1")]);
+    assert!(!ran.ok && ran.log.is_empty(), "there is no layout without a profile: {}", ran.said);
+    let ran = Tree::new().run(&[("BOLT", "1"), ("PGO", "0")]);
+    assert!(!ran.ok && ran.log.is_empty(), "{}", ran.said);
     let ran = Tree::new().run(&[TOOLS[0], TOOLS[1], ("BOLT", "0"), ("LLVM_BOLT", "bin/some-bolt")]);
     assert!(ran.ok && !ran.log.contains("bolt"), "{}", ran.said);
 }
@@ -156,6 +160,20 @@ fn a_layout_that_fails_leaves_the_binary_as_it_was() {
         let ran = Tree::new().run(&[&with[..], &[("BOLT", "1")]].concat());
         assert!(!ran.ok, "{step}: {}", ran.said);
     }
+}
+
+#[test]
+fn a_layout_that_gives_wrong_answers_is_not_taken() {
+    for (training, word) in [("2", "with counters in it"), ("3", "DOES NOT ANSWER AS IT MUST")] {
+        let with = [TOOLS[0], TOOLS[1], ("LLVM_BOLT", "bin/some-bolt"), ("TRAINING_FAILS", training)];
+        let ran = Tree::new().run(&with);
+        assert!(ran.ok && ran.said.contains(word), "{training}: {}", ran.said);
+        assert!(ran.said.ends_with("is tidegate 1.2.3, built with a profile\n"), "{training}: {}", ran.said);
+        let ran = Tree::new().run(&[&with[..], &[("BOLT", "1")]].concat());
+        assert!(!ran.ok && ran.said.contains(word), "{training}: {}", ran.said);
+    }
+    let ran = Tree::new().run(&[TOOLS[0], TOOLS[1], ("TRAINING_FAILS", "1")]);
+    assert!(!ran.ok && ran.said.contains("the training failed"), "{}", ran.said);
 }
 
 #[test]

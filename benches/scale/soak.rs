@@ -76,7 +76,7 @@ pub(crate) fn run(world: &World, time: Duration, about: &str) -> Result<()> {
     let tidegate = world.tidegate(How { logs: true, ..How::default() }, &config::full(consul.address))?;
     let mut log = Log::new(&tidegate);
     thread::sleep(Duration::from_secs(3));
-    let (most, rate) = saturate(&tidegate, &mut log, time)?;
+    let (sustained, rate) = saturate(&tidegate, &mut log, time)?;
     let stop = Arc::new(AtomicBool::new(false));
     let churn = {
         let (registry, stop, port) = (consul.registry, stop.clone(), world.port);
@@ -92,7 +92,7 @@ pub(crate) fn run(world: &World, time: Duration, about: &str) -> Result<()> {
     log.drain()?;
     let lost = log.requests + rest.done as f64 - log.lines as f64;
     let report =
-        Report { samples: &samples, time, most, rate, changes, lost, rotations: log.rotations, about };
+        Report { samples: &samples, time, sustained, rate, changes, lost, rotations: log.rotations, about };
     report.write(world.out(), sum(|s| s.failed) + rest.failed as f64)
 }
 
@@ -275,7 +275,8 @@ fn lines(path: &Path) -> Result<u64> {
 struct Report<'a> {
     samples: &'a [Sample],
     time: Duration,
-    most: f64,
+    /// Requests a second in the slowest burst.
+    sustained: f64,
     rate: f64,
     changes: u32,
     /// Requests without a line in the log.
@@ -343,7 +344,7 @@ impl Report<'_> {
             self.time.as_secs(),
             self.rate,
             SHARE * 100.0,
-            self.most,
+            self.sustained,
             self.changes,
             self.rotations,
             self.lost
@@ -353,7 +354,7 @@ impl Report<'_> {
     fn json(&self, failed: f64, fits: serde_json::Map<String, Value>) -> Value {
         let columns = COLUMNS.map(|(name, _, of)| (name.to_owned(), json!(self.column(of))));
         json!({
-            "about": self.about, "seconds": self.time.as_secs(), "warm_up": self.warm(), "most": self.most,
+            "about": self.about, "seconds": self.time.as_secs(), "warm_up": self.warm(), "sustained": self.sustained,
             "rate": self.rate, "failed": failed, "changes": self.changes, "rotations": self.rotations,
             "not_in_the_log": self.lost, "fits": fits, "samples": columns.into_iter().collect::<serde_json::Map<_, _>>(),
         })

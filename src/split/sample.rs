@@ -27,8 +27,8 @@
 //! to the same few words, which stay in the cache.
 //!
 //! Keys have a table of words with open addressing, made when the first one comes: 32 KiB for each
-//! split that has keys and is used. A word says whose it is (16 bits of the key's hash; the place has 13 more), which
-//! variant it got, and in which window. The window's number is what makes a word valid, so that a
+//! split that has keys and is used. A word says whose it is (16 bits of the key's hash; the place has
+//! 13 more), which variant it got, and in which window. The window's number is what makes a word valid, so that a
 //! new window needs no cleaning: the words of older ones are free. Within a window a word is taken
 //! once, by compare-and-swap, and never given back, so two threads with one key meet on the same
 //! word. A thread that fell behind a whole window sees words newer than its own and gives up. So
@@ -71,7 +71,7 @@ pub struct Sample {
     window: AtomicU64,
     /// Units in all windows.
     units: AtomicU64,
-    /// Units without a key of the window that is being filled. The other bank is zeros.
+    /// Units without a key of the window that is being filled. The other bank is that of the last one.
     keyless: Banks,
     /// The counts of the last whole window. The other bank is the one to be written next.
     whole: Banks,
@@ -175,13 +175,13 @@ impl Sample {
 
     /// Puts the counts of a full window where they can be read, and begins the next.
     ///
-    /// A thread that is late with a unit of this window may add it to the bank that is emptied here for
-    /// the next but one; it counts there then.
+    /// The bank of this window stays as it is, for who still reads it; what is emptied is the one before,
+    /// in which the next window counts. A thread that is a whole window late may add to it first.
     fn close(&self, window: u64) {
         for (cell, count) in self.whole.of(window).iter().zip(self.count(window)) {
             cell.store(count, Release);
         }
-        self.keyless.of(window).iter().for_each(|cell| cell.store(0, Release));
+        self.keyless.of(window + 1).iter().for_each(|cell| cell.store(0, Release));
         self.window.store(window + 1, Release);
     }
 

@@ -245,12 +245,13 @@ function splitStory(split) {
 /** Whether the keys that came spread as the weights say. */
 function ratioPill(split) {
   const ratio = split.sample_ratio;
-  if (!ratio) return pill("", `sample ratio: too few ${split.key ? "keys" : "requests"} so far`);
+  const counted = split.key ? "keys" : "requests";
+  if (!ratio) return pill("", `sample ratio: too few ${counted} so far`);
   const broken = ratio.p_value < 0.001;
   const node = pill(broken ? "bad" : "good", broken
     ? `sample ratio broken: p ${ratio.p_value.toFixed(4)} < 0.001`
     : `sample ratio fine: p ${ratio.p_value.toFixed(2)}`);
-  node.title = `${ratio.units} keys, chi square ${ratio.chi_square.toFixed(2)}, ${ratio.degrees} degrees of freedom`;
+  node.title = `${ratio.units} ${counted}, chi square ${ratio.chi_square.toFixed(2)}, ${ratio.degrees} degrees of freedom`;
   return node;
 }
 

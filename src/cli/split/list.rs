@@ -89,20 +89,18 @@ pub(super) fn standing(split: &Split, now: SystemTime) -> String {
 
 /// Whether the keys that came spread as the weights say.
 fn ratio(split: &Split) -> String {
-    let Some(ratio) = &split.sample_ratio else {
-        // Without a key each request counts for itself.
-        let units = if split.key().is_some() { "keys" } else { "requests" };
-        return format!("too few {units} so far to say");
-    };
+    // Without a key each request counts for itself.
+    let counted = if split.key().is_some() { "keys" } else { "requests" };
+    let Some(ratio) = &split.sample_ratio else { return format!("too few {counted} so far to say") };
     let (p, units) = (ratio.p_value, ratio.units);
     if p < BROKEN {
         return format!(
-            "BROKEN: {units} keys do not spread as the weights say (chi square {:.1}, {} degrees of freedom), \
+            "BROKEN: {units} {counted} do not spread as the weights say (chi square {:.1}, {} degrees of freedom), \
              p {p:.4} < {BROKEN}",
             ratio.chi_square, ratio.degrees
         );
     }
-    format!("fine (p {p:.2}, {units} keys)")
+    format!("fine (p {p:.2}, {units} {counted})")
 }
 
 #[cfg(test)]
@@ -157,6 +155,8 @@ shop  seed shop-2026, key: header x-user-id, cookie tg_id
         assert!(told.contains("  PROBLEM: the document in Consul is not JSON; the last good"), "{told}");
         assert!(told.contains("sample ratio: BROKEN: 4096 keys"), "{told}");
         assert!(told.contains("p 0.0000 < 0.001"), "{told}");
+        let keyless = Split { key: Some(String::new()), ..split.clone() };
+        assert!(ratio(&keyless).starts_with("BROKEN: 4096 requests do"), "{}", ratio(&keyless));
         split.sample_ratio = None;
         assert_eq!(ratio(&split), "too few keys so far to say");
         split.key = Some(String::new());
