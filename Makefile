@@ -22,7 +22,7 @@ build: ## an optimised binary, quickly
 	@.ci/packages build
 	$(CARGO) build --profile quick
 
-release: ## the binary to ship, built with a profile of its load and laid out by it; PGO=0: without, in half the time
+release: ## the binary to ship, built with a profile of its load and laid out by it; PGO=0: without, much sooner
 	@.ci/packages build
 	@CARGO="$(CARGO)" PGO="$(PGO)" BOLT="$(BOLT)" .ci/release
 
