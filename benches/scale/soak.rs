@@ -1,9 +1,9 @@
 //! Half an hour at 70 % of what it can do, with all features on and endpoints that come and go: memory
 //! must not grow, and answers must not become slower.
 //!
-//! First the most that it can do is measured, in bursts of ten seconds, with the same config. Then the load
-//! runs at seven tenths of the slowest. Each second an instance leaves or joins, by Consul; every ten seconds there
-//! is a sample, and metrics are scraped. The access log is moved away and read when it is large, then
+//! First the most that it can do is measured, in bursts of ten seconds, with the same config. Then the
+//! load runs at seven tenths of the slowest. Each second an instance leaves or joins, by Consul; every
+//! ten seconds there is a sample, and metrics are scraped. The access log is moved away and read when it is large, then
 //! SIGHUP, as logrotate does; its lines are counted, and every request must have one.
 //!
 //! The first five minutes (a fifth of shorter runs) are a warm-up. A line is fitted to the rest (`fit`).

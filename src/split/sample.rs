@@ -28,8 +28,8 @@
 //!
 //! Keys have a table of words with open addressing, made when the first one comes: 32 KiB for each
 //! split that has keys and is used. A word says whose it is (16 bits of the key's hash; the place has
-//! 13 more), which variant it got, and in which window. The window's number is what makes a word valid, so that a
-//! new window needs no cleaning: the words of older ones are free. Within a window a word is taken
+//! 13 more), which variant it got, and in which window. The window's number is what makes a word
+//! valid, so that a new window needs no cleaning: the words of older ones are free. Within a window a word is taken
 //! once, by compare-and-swap, and never given back, so two threads with one key meet on the same
 //! word. A thread that fell behind a whole window sees words newer than its own and gives up. So
 //! races, as full neighbourhoods (which someone who can choose keys could make), lose a few units and

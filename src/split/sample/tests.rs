@@ -104,8 +104,8 @@ fn threads_without_keys_keep_the_size_of_windows() {
         }
     });
     let units: u64 = sample.units().iter().sum();
-    // Of each thread one unit may come late at the beginning, and one at the end.
-    assert!((WINDOW - 16..=WINDOW + 16).contains(&units), "{units}");
+    // Of each thread one unit may be missing, which was late in the window before, or be too many, at the end.
+    assert!((WINDOW - 8..=WINDOW + 8).contains(&units), "{units}");
 }
 
 /// Who looks while a window is closed sees it full, not emptied.
